@@ -1,0 +1,86 @@
+//! Every bound of the engine, by name, with its answer to "and when it is full?".
+//! Relations between bounds are asserted at compile time, at the end of the file.
+
+/// One mebibyte, in bytes.
+pub const MIB: usize = 1 << 20;
+
+/// Longest execution id, in bytes. Longer: refused by [`crate::ExecutionId`].
+pub const EXECUTION_ID_BYTES_MAX: usize = 128;
+/// Longest producer id, in bytes. Longer: the append is rejected.
+pub const PRODUCER_ID_BYTES_MAX: usize = 128;
+/// Producers one execution remembers. One more: the append is rejected, nothing is written.
+pub const PRODUCERS_MAX: usize = 64;
+/// Longest rule state, in bytes. Longer: the append is rejected.
+pub const RULE_STATE_BYTES_MAX: usize = 64;
+/// Longest custom type name, in bytes. Longer: the append is rejected.
+pub const CUSTOM_TYPE_BYTES_MAX: usize = 256;
+/// Longest text of a head field (session, agent, name), in bytes. Longer: the append is rejected.
+pub const HEAD_TEXT_BYTES_MAX: usize = 1024;
+/// Longest error text kept in a head, in bytes; the append path shortens longer ones at a
+/// character boundary, the event itself keeps the whole text.
+pub const HEAD_ERROR_BYTES_MAX: usize = 4096;
+/// Labels of one execution. More: the creation is rejected.
+pub const LABELS_MAX: usize = 32;
+/// Longest label key, in bytes.
+pub const LABEL_KEY_BYTES_MAX: usize = 63;
+/// Longest label value, in bytes.
+pub const LABEL_VALUE_BYTES_MAX: usize = 256;
+
+/// Most events one append may hold. More: the append is rejected.
+pub const APPEND_EVENTS_MAX: usize = 100_000;
+/// Largest payload of one append, in bytes. Clients get 4 MiB (the daemon's check); an append that
+/// the daemon composes from a whole agent state may hold this much. More: rejected.
+pub const APPEND_BYTES_MAX: usize = 16 * MIB;
+/// Largest body of one record, in bytes: one append in one event, and room for the fields around it.
+pub const RECORD_BODY_BYTES_MAX: usize = APPEND_BYTES_MAX + MIB;
+
+/// Requests that wait for the writer. More: the caller waits, see [`QUEUE_WAIT_MAX_MS`].
+pub const QUEUE_REQUESTS_MAX: usize = 65_536;
+/// Payload bytes that wait for the writer. More: the caller waits, see [`QUEUE_WAIT_MAX_MS`].
+pub const QUEUE_BYTES_MAX: usize = 64 * MIB;
+/// How long a caller waits for a place in the queue, in milliseconds; then `WriteError::Busy`.
+pub const QUEUE_WAIT_MAX_MS: u64 = 5_000;
+/// Events the writer takes into one commit; what is left waits for the next one.
+pub const COMMIT_EVENTS_MAX: usize = 4_096;
+/// Payload bytes the writer takes into one commit; what is left waits for the next one. A single
+/// larger append makes a commit of its own.
+pub const COMMIT_BYTES_MAX: usize = MIB;
+
+/// Events in one page of a read. A reader asks again for more.
+pub const PAGE_EVENTS_MAX: usize = 256;
+/// Bytes in one page of a read, the event that passes it included. A reader asks again for more.
+pub const PAGE_BYTES_MAX: usize = MIB;
+/// Heads one page of a list examines; then the page is returned short, with a token.
+pub const LIST_EXAMINED_MAX: usize = 10_000;
+
+/// Clean slots kept in memory. More: the least recently used one is dropped and read again later.
+pub const CLEAN_SLOTS_MAX: usize = 65_536;
+/// Journal bytes kept in memory. Older unsealed rows are read from the file.
+pub const JOURNAL_CACHE_BYTES_MAX: usize = 32 * MIB;
+/// Unsealed bytes at which sealing starts.
+pub const SEAL_START_BYTES: usize = 32 * MIB;
+/// Unsealed bytes from which the writer delays each commit, so that the sealer can keep up.
+pub const BACK_PRESSURE_BYTES: usize = 128 * MIB;
+/// Unsealed bytes above which nothing is written until the sealer has caught up; appends wait
+/// in the queue meanwhile.
+pub const UNSEALED_BYTES_MAX: usize = 256 * MIB;
+/// Raw bytes of one sealed generation, the commit that passes it included.
+pub const GENERATION_BYTES_MAX: usize = 16 * MIB;
+/// Raw bytes of one chunk; a single larger record makes a chunk of its own.
+pub const CHUNK_RAW_BYTES_MAX: usize = 32 << 10;
+/// Bytes of chunks in one slice of a sealing, see `redb::seal`.
+pub const SEAL_SLICE_BYTES: usize = 512 << 10;
+/// Decompressed generations kept for the readers of all executions. More: the oldest goes.
+pub const GENERATIONS_CACHED_MAX: usize = 4;
+/// redb's page cache for each of the two files, in bytes.
+pub const REDB_CACHE_BYTES: usize = 32 * MIB;
+
+const _: () = {
+    assert!(SEAL_START_BYTES < BACK_PRESSURE_BYTES);
+    assert!(BACK_PRESSURE_BYTES + APPEND_BYTES_MAX < UNSEALED_BYTES_MAX);
+    assert!(GENERATION_BYTES_MAX <= SEAL_START_BYTES);
+    assert!(COMMIT_BYTES_MAX <= JOURNAL_CACHE_BYTES_MAX);
+    assert!(APPEND_BYTES_MAX < RECORD_BODY_BYTES_MAX);
+    assert!(APPEND_BYTES_MAX <= QUEUE_BYTES_MAX);
+    assert!(QUEUE_BYTES_MAX <= u32::MAX as usize);
+};

@@ -19,6 +19,8 @@ mod commit;
 mod rules;
 mod error;
 mod store;
+pub mod record;
+mod redb;
 
 pub use commit::{Commit, CommitHook, CommitSlice, ExecutionRef, NoHook, SliceChange};
 pub use error::{OpenError, ReadError, WriteError};

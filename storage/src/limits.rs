@@ -70,6 +70,14 @@ pub const GENERATION_BYTES_MAX: usize = 16 * MIB;
 pub const CHUNK_RAW_BYTES_MAX: usize = 32 << 10;
 /// Bytes of chunks in one slice of a sealing, see `redb::seal`.
 pub const SEAL_SLICE_BYTES: usize = 512 << 10;
+/// Bytes of pages that one durable commit of the archive writes anew, all its slices included. More:
+/// the sealing goes on in another durable commit. Half of what the ballast beside the file can give.
+pub const SEAL_UNIT_BYTES: usize = 4 * MIB;
+/// Bytes of one value in the archive. A longer block or base is cut into parts of this length.
+pub const ARCHIVE_VALUE_BYTES_MAX: usize = (256 << 10) - 64;
+/// Durable commits that free deleted and trimmed chunks after each sealing. More: the next sealing,
+/// or a call of `clean`, goes on.
+pub const CLEAN_UNITS_MAX: usize = 8;
 /// Decompressed generations kept for the readers of all executions. More: the oldest goes.
 pub const GENERATIONS_CACHED_MAX: usize = 4;
 /// redb's page cache for each of the two files, in bytes.
@@ -80,6 +88,9 @@ const _: () = {
     assert!(BACK_PRESSURE_BYTES + APPEND_BYTES_MAX < UNSEALED_BYTES_MAX);
     assert!(GENERATION_BYTES_MAX <= SEAL_START_BYTES);
     assert!(COMMIT_BYTES_MAX <= JOURNAL_CACHE_BYTES_MAX);
+    assert!(SEAL_SLICE_BYTES <= SEAL_UNIT_BYTES);
+    assert!(CHUNK_RAW_BYTES_MAX < ARCHIVE_VALUE_BYTES_MAX);
+    assert!(ARCHIVE_VALUE_BYTES_MAX < SEAL_SLICE_BYTES);
     assert!(APPEND_BYTES_MAX < RECORD_BODY_BYTES_MAX);
     assert!(APPEND_BYTES_MAX <= QUEUE_BYTES_MAX);
     assert!(QUEUE_BYTES_MAX <= u32::MAX as usize);

@@ -170,7 +170,7 @@ impl<'a> Record<'a> {
                 let TrimBody { number, floor_seq, freed_bytes, base } = decode_body(body)?;
                 Self::Trim(TrimRecord { number, floor_seq, freed_bytes, base })
             }
-            Kind::Head => return Err(RecordError::Kind(kind as u8)),
+            other => return Err(RecordError::Kind(other as u8)),
         };
         Ok((record, length))
     }

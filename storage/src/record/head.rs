@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bincode::{BorrowDecode, Encode};
 
 use super::body::{LeaseBody, StampBody, parse_phase};
-use super::{Kind, RecordError, decode_body, encode_frame, split_frame};
+use super::{Kind, RecordError, decode_value, encode_frame};
 use crate::{BatchSpan, ExecutionId, ExecutionRef, Head, LogId, ProducerState};
 
 #[derive(Encode, BorrowDecode)]
@@ -72,11 +72,7 @@ pub fn encode_head(out: &mut Vec<u8>, head: &Head) {
 
 /// Decodes the frame of a head, which must be all of `bytes`.
 pub fn decode_head(bytes: &[u8]) -> Result<Head, RecordError> {
-    match split_frame(bytes)? {
-        (Kind::Head, body, length) if length == bytes.len() => decode_body::<HeadBody<'_>>(body)?.parse(),
-        (Kind::Head, _, length) => Err(RecordError::Trailing(bytes.len() - length)),
-        (other, ..) => Err(RecordError::Kind(other as u8)),
-    }
+    decode_value::<HeadBody<'_>>(Kind::Head, bytes)?.parse()
 }
 
 impl HeadBody<'_> {

@@ -4,7 +4,7 @@
 //! ```text
 //! offset  size  field
 //!      0     1  version, 1
-//!      1     1  kind: 1 creation, 2 event, 3 deletion, 4 trim, 5 head
+//!      1     1  kind: 1 creation, 2 event, 3 deletion, 4 trim, 5 head; 6 to 12 are the archive's
 //!      2     4  length of the body in bytes, little endian
 //!      6     4  crc32c of the six bytes before and of the body, little endian
 //!     10     …  body: bincode 2, standard configuration (little endian, varint)
@@ -75,14 +75,33 @@ pub(crate) enum Kind {
     Delete = 3,
     Trim = 4,
     Head = 5,
+    Chunk = 6,
+    ChunkPart = 7,
+    Generation = 8,
+    Meta = 9,
+    Id = 10,
+    Base = 11,
+    Before = 12,
 }
+
+const KINDS: [Kind; 12] = [
+    Kind::Create,
+    Kind::Event,
+    Kind::Delete,
+    Kind::Trim,
+    Kind::Head,
+    Kind::Chunk,
+    Kind::ChunkPart,
+    Kind::Generation,
+    Kind::Meta,
+    Kind::Id,
+    Kind::Base,
+    Kind::Before,
+];
 
 impl Kind {
     fn from_number(number: u8) -> Result<Self, RecordError> {
-        [Self::Create, Self::Event, Self::Delete, Self::Trim, Self::Head]
-            .into_iter()
-            .find(|kind| *kind as u8 == number)
-            .ok_or(RecordError::Kind(number))
+        KINDS.into_iter().find(|kind| *kind as u8 == number).ok_or(RecordError::Kind(number))
     }
 }
 
@@ -93,7 +112,7 @@ fn config() -> Config {
 }
 
 /// Appends a frame around `body` to `out`.
-fn encode_frame(out: &mut Vec<u8>, kind: Kind, body: &impl bincode::Encode) {
+pub(crate) fn encode_frame(out: &mut Vec<u8>, kind: Kind, body: &impl bincode::Encode) {
     let start = out.len();
     out.extend_from_slice(&[VERSION, kind as u8, 0, 0, 0, 0, 0, 0, 0, 0]);
     bincode::encode_into_writer(body, Sink(out), config())
@@ -115,7 +134,7 @@ impl bincode::enc::write::Writer for Sink<'_> {
 }
 
 /// Splits one checked frame off the front of `bytes`: its kind, its body, its whole length.
-fn split_frame(bytes: &[u8]) -> Result<(Kind, &[u8], usize), RecordError> {
+pub(crate) fn split_frame(bytes: &[u8]) -> Result<(Kind, &[u8], usize), RecordError> {
     let truncated = |need| RecordError::Truncated { have: bytes.len(), need };
     let (header, rest) = bytes.split_first_chunk::<FRAME_BYTES>().ok_or(truncated(FRAME_BYTES))?;
     let [version, kind, l0, l1, l2, l3, c0, c1, c2, c3] = *header;
@@ -135,8 +154,20 @@ fn split_frame(bytes: &[u8]) -> Result<(Kind, &[u8], usize), RecordError> {
     Ok((Kind::from_number(kind)?, body, FRAME_BYTES + length))
 }
 
+/// Decodes the body of a frame of this kind, which must be all of `bytes`.
+pub(crate) fn decode_value<'a, T: bincode::BorrowDecode<'a, ()>>(
+    kind: Kind,
+    bytes: &'a [u8],
+) -> Result<T, RecordError> {
+    match split_frame(bytes)? {
+        (found, body, length) if found == kind && length == bytes.len() => decode_body(body),
+        (found, _, length) if found == kind => Err(RecordError::Trailing(bytes.len() - length)),
+        (other, ..) => Err(RecordError::Kind(other as u8)),
+    }
+}
+
 /// Decodes a whole body; bytes behind its last field are an error, because bincode would ignore them.
-fn decode_body<'a, T: bincode::BorrowDecode<'a, ()>>(body: &'a [u8]) -> Result<T, RecordError> {
+pub(crate) fn decode_body<'a, T: bincode::BorrowDecode<'a, ()>>(body: &'a [u8]) -> Result<T, RecordError> {
     let (value, consumed) = bincode::borrow_decode_from_slice(body, config())
         .map_err(|error| RecordError::Body(error.to_string()))?;
     match body.len() - consumed {

@@ -1,0 +1,137 @@
+//! Reading the archived events of all executions, in order of position, one generation at a time.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use redb::ReadableDatabase;
+
+use super::super::error::EngineError;
+use super::cache::Shared;
+use super::generation::{Generation, Placed, generation_from};
+use super::read::PageFill;
+use super::schema::META;
+use super::value::Meta;
+use super::{Archive, STATE_KEY};
+use crate::{ExecutionRef, PageSize, Position, Seq, StoredEvent};
+
+/// What is known in memory of an execution and not yet in the archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Visibility {
+    /// Nothing that would hide events.
+    AsArchived,
+    /// It was deleted.
+    Deleted,
+    /// Events below this seq were trimmed.
+    Floor(Seq),
+}
+
+/// Tells the [`Visibility`] of an execution by its number.
+pub(crate) type Overlay<'a> = &'a dyn Fn(u64) -> Visibility;
+
+/// One page of archived events of all executions.
+#[derive(Clone, Debug)]
+pub(crate) struct AllArchived {
+    /// In order of position.
+    pub(crate) events: Vec<(Arc<ExecutionRef>, StoredEvent)>,
+    /// Everything up to this position was looked at; the last sealed position at the end.
+    pub(crate) through: Position,
+}
+
+/// Hides what the overlay hides, asking once for each execution.
+struct Veil<'a> {
+    overlay: Overlay<'a>,
+    known: HashMap<u64, Visibility>,
+}
+
+impl<'a> Veil<'a> {
+    fn new(overlay: Overlay<'a>) -> Self {
+        Self { overlay, known: HashMap::new() }
+    }
+
+    fn hides(&mut self, placed: &Placed) -> bool {
+        let overlay = self.overlay;
+        match self.known.entry(placed.number).or_insert_with_key(|number| overlay(*number)) {
+            Visibility::AsArchived => false,
+            Visibility::Deleted => true,
+            Visibility::Floor(floor_seq) => placed.event.seq < *floor_seq,
+        }
+    }
+}
+
+impl Archive {
+    /// One page of events after a position. Short pages are not the end: that is `through` at the last
+    /// sealed position. `overlay` is asked after the archive was read.
+    pub(crate) fn read_all(
+        &self,
+        after: Position,
+        size: PageSize,
+        overlay: Overlay<'_>,
+    ) -> Result<AllArchived, EngineError> {
+        let mut through = after;
+        loop {
+            let removals = self.removals();
+            let shared = match self.generation_after(through, removals)? {
+                Ok(shared) => shared,
+                Err(sealed_position) => {
+                    return Ok(AllArchived { events: Vec::new(), through: through.max(sealed_position) });
+                }
+            };
+            let page = page_of(&shared.generation, through, size, overlay)?;
+            // A removal that moved from memory into the archive meanwhile is in neither of what was
+            // looked at: look again.
+            if self.removals() != removals {
+                continue;
+            }
+            if !page.events.is_empty() {
+                return Ok(page);
+            }
+            through = page.through;
+        }
+    }
+
+    /// The lowest archived position that is kept; one more than the last sealed one if there is none.
+    pub(crate) fn floor_position(&self, overlay: Overlay<'_>) -> Result<Position, EngineError> {
+        let first = self.read_all(0, PageSize { events_max: 1, bytes_max: 1 }, overlay)?;
+        Ok(first.events.first().map_or(first.through + 1, |(_, event)| event.position))
+    }
+
+    /// The first generation that goes on after a position, or else the last sealed position.
+    fn generation_after(
+        &self,
+        after: Position,
+        removals: u64,
+    ) -> Result<Result<Shared<'_>, Position>, EngineError> {
+        let txn = self.db.begin_read()?;
+        let Some(span) = generation_from(&txn, after.saturating_add(1))? else {
+            let state = txn.open_table(META)?.get(STATE_KEY)?;
+            let state = state.ok_or_else(|| EngineError::corrupt(0, 0, 0, "the state is missing"))?;
+            let meta = Meta::decode(state.value()).map_err(|error| EngineError::corrupt(0, 0, 0, error))?;
+            return Ok(Err(meta.sealed_position));
+        };
+        drop(txn);
+        self.generations.get(span.first_position, removals, || Generation::load(&self.db, span)).map(Ok)
+    }
+}
+
+fn page_of(
+    generation: &Generation,
+    after: Position,
+    size: PageSize,
+    overlay: Overlay<'_>,
+) -> Result<AllArchived, EngineError> {
+    let mut veil = Veil::new(overlay);
+    let mut page = PageFill::new(size);
+    let mut events = Vec::new();
+    for placed in generation.after(after) {
+        let placed = placed?;
+        if veil.hides(&placed) {
+            continue;
+        }
+        let (position, payload_bytes) = (placed.event.position, placed.event.payload.len());
+        events.push((placed.execution, placed.event));
+        if page.took(payload_bytes, events.len()) {
+            return Ok(AllArchived { events, through: position });
+        }
+    }
+    Ok(AllArchived { events, through: generation.span.last_position })
+}

@@ -1,0 +1,201 @@
+//! One change of the archive: what it does to the tables, and what it costs.
+//! Everything that is ever written goes through here, so that the bytes in use are counted.
+
+use redb::ReadableTable;
+
+use super::super::error::EngineError;
+use super::pages;
+use super::schema::Tables;
+use crate::{Position, Seq};
+
+/// A change. Repeating one has no further effect. The order of the variants is the order in which
+/// a list of changes is sorted, so that each table is written from left to right.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Change {
+    /// Remembers the head of an execution before its changes.
+    Before { number: u64, value: Vec<u8> },
+    /// Stores the head of an execution, or removes it.
+    Head { number: u64, value: Option<Vec<u8>> },
+    /// Says whose an id is, or forgets it, which only the undoing of a creation does.
+    Id { id: String, value: Option<Vec<u8>> },
+    /// Lists an execution under a session, or no longer.
+    Session { session: String, number: u64, listed: bool },
+    /// Lists an execution under a phase, or no longer.
+    Phase { phase: u8, number: u64, listed: bool },
+    /// Lists an execution under a label, or no longer.
+    Label { label: String, number: u64, listed: bool },
+    /// Stores one piece of a base.
+    BasePart { number: u64, floor_seq: Seq, part: u32, value: Vec<u8> },
+    /// Removes one piece of a base.
+    RemoveBasePart { number: u64, floor_seq: Seq, part: u32 },
+    /// Marks an execution as one that may have something to free, or no longer.
+    Garbage { number: u64, present: bool },
+    /// Stores a chunk and its place in a generation.
+    Chunk { generation: Position, number: u64, first_seq: Seq, value: Vec<u8> },
+    /// Stores one piece of a long block.
+    ChunkPart { number: u64, first_seq: Seq, part: u32, value: Vec<u8> },
+    /// Removes one piece of a long block.
+    RemoveChunkPart { number: u64, first_seq: Seq, part: u32 },
+    /// Removes a chunk and its place; a generation that is empty then goes as well.
+    RemoveChunk { generation: Position, number: u64, first_seq: Seq },
+    /// Stores a generation.
+    Generation { first_position: Position, value: Vec<u8> },
+    /// Forgets what was remembered of one execution.
+    RemoveBefore { number: u64 },
+}
+
+/// How near two numbers must be to stand in one leaf, more likely than not.
+const NEAR: u64 = 8;
+
+impl Change {
+    /// Bytes of pages that are written anew for this change, when it follows `previous` in a commit.
+    pub(super) fn cost(&self, previous: Option<&Self>) -> usize {
+        let value_bytes = self.value_bytes();
+        let small = value_bytes <= pages::LEAF_VALUE_BYTES_MAX;
+        if small && previous.is_some_and(|previous| self.is_near(previous)) {
+            return pages::footprint(self.key_bytes(), value_bytes);
+        }
+        match self {
+            // A second table is touched, at the right edge when a chunk comes, anywhere when it goes.
+            Self::Chunk { .. } => pages::scattered(value_bytes) + pages::footprint(self.key_bytes(), 0),
+            Self::RemoveChunk { .. } => 2 * pages::scattered(0),
+            _ => pages::scattered(value_bytes),
+        }
+    }
+
+    fn value_bytes(&self) -> usize {
+        match self {
+            Self::Before { value, .. }
+            | Self::BasePart { value, .. }
+            | Self::Chunk { value, .. }
+            | Self::ChunkPart { value, .. }
+            | Self::Generation { value, .. } => value.len(),
+            Self::Head { value, .. } | Self::Id { value, .. } => value.as_ref().map_or(0, Vec::len),
+            _ => 0,
+        }
+    }
+
+    fn key_bytes(&self) -> usize {
+        match self {
+            Self::Before { .. } | Self::Head { .. } | Self::Garbage { .. } => 8,
+            Self::Generation { .. } | Self::RemoveBefore { .. } => 8,
+            Self::Id { id: text, .. } => text.len(),
+            Self::Session { session: text, .. } | Self::Label { label: text, .. } => text.len() + 8,
+            Self::Phase { .. } => 9,
+            Self::BasePart { .. } | Self::RemoveBasePart { .. } => 20,
+            Self::ChunkPart { .. } | Self::RemoveChunkPart { .. } => 20,
+            Self::Chunk { .. } | Self::RemoveChunk { .. } => 16 + 24,
+        }
+    }
+
+    /// Whether this change most likely touches the leaf that the previous one did.
+    fn is_near(&self, previous: &Self) -> bool {
+        let (a, b) = match (self, previous) {
+            (Self::Before { number: a, .. }, Self::Before { number: b, .. })
+            | (Self::Head { number: a, .. }, Self::Head { number: b, .. })
+            | (Self::Garbage { number: a, .. }, Self::Garbage { number: b, .. })
+            | (Self::RemoveBefore { number: a }, Self::RemoveBefore { number: b })
+            | (Self::Chunk { number: a, .. }, Self::Chunk { number: b, .. }) => (a, b),
+            (Self::Phase { phase: p, number: a, .. }, Self::Phase { phase: q, number: b, .. }) if p == q => {
+                (a, b)
+            }
+            (Self::Session { session: p, number: a, .. }, Self::Session { session: q, number: b, .. })
+            | (Self::Label { label: p, number: a, .. }, Self::Label { label: q, number: b, .. })
+                if p == q =>
+            {
+                (a, b)
+            }
+            _ => return false,
+        };
+        a.abs_diff(*b) <= NEAR
+    }
+
+    /// Does it. Returns by how many bytes the use of the file changed.
+    pub(super) fn apply(&self, tables: &mut Tables<'_>) -> Result<i64, EngineError> {
+        let key_bytes = self.key_bytes();
+        match self {
+            // Not counted: these rows go all at once when the sealing ends.
+            Self::Before { number, value } => {
+                put(&mut tables.before, *number, key_bytes, Some(value)).map(|_| 0)
+            }
+            Self::RemoveBefore { number } => put(&mut tables.before, *number, key_bytes, None).map(|_| 0),
+            Self::Head { number, value } => put(&mut tables.heads, *number, key_bytes, value.as_deref()),
+            Self::Id { id, value } => put(&mut tables.ids, id.as_str(), key_bytes, value.as_deref()),
+            Self::Session { session, number, listed } => {
+                mark(&mut tables.by_session, (session.as_str(), *number), key_bytes, *listed)
+            }
+            Self::Phase { phase, number, listed } => {
+                mark(&mut tables.by_phase, (*phase, *number), key_bytes, *listed)
+            }
+            Self::Label { label, number, listed } => {
+                mark(&mut tables.by_label, (label.as_str(), *number), key_bytes, *listed)
+            }
+            Self::BasePart { number, floor_seq, part, value } => {
+                put(&mut tables.bases, (*number, *floor_seq, *part), key_bytes, Some(value))
+            }
+            Self::RemoveBasePart { number, floor_seq, part } => {
+                put(&mut tables.bases, (*number, *floor_seq, *part), key_bytes, None)
+            }
+            Self::Garbage { number, present } => mark(&mut tables.garbage, *number, key_bytes, *present),
+            Self::ChunkPart { number, first_seq, part, value } => {
+                put(&mut tables.chunk_parts, (*number, *first_seq, *part), key_bytes, Some(value))
+            }
+            Self::RemoveChunkPart { number, first_seq, part } => {
+                put(&mut tables.chunk_parts, (*number, *first_seq, *part), key_bytes, None)
+            }
+            Self::Chunk { generation, number, first_seq, value } => {
+                let place = (*generation, *number, *first_seq);
+                let placed = mark(&mut tables.generation_chunks, place, 24, true)?;
+                Ok(placed + put(&mut tables.chunks, (*number, *first_seq), 16, Some(value))?)
+            }
+            Self::RemoveChunk { generation, number, first_seq } => {
+                remove_chunk(tables, *generation, *number, *first_seq)
+            }
+            Self::Generation { first_position, value } => {
+                put(&mut tables.generations, *first_position, key_bytes, Some(value))
+            }
+        }
+    }
+}
+
+fn remove_chunk(
+    tables: &mut Tables<'_>,
+    generation: Position,
+    number: u64,
+    first_seq: Seq,
+) -> Result<i64, EngineError> {
+    let place = (generation, number, first_seq);
+    let mut change = mark(&mut tables.generation_chunks, place, 24, false)?;
+    change += put(&mut tables.chunks, (number, first_seq), 16, None)?;
+    let all = (generation, 0, 0)..=(generation, u64::MAX, u64::MAX);
+    if tables.generation_chunks.range(all)?.next().is_none() {
+        change += put(&mut tables.generations, generation, 8, None)?;
+    }
+    Ok(change)
+}
+
+fn put<'k, K: redb::Key + 'static>(
+    table: &mut redb::Table<'_, K, &'static [u8]>,
+    key: impl std::borrow::Borrow<K::SelfType<'k>>,
+    key_bytes: usize,
+    value: Option<&[u8]>,
+) -> Result<i64, EngineError> {
+    let old = match value {
+        Some(value) => table.insert(key, value)?,
+        None => table.remove(key)?,
+    };
+    let bytes = |length: usize| pages::footprint(key_bytes, length) as i64;
+    let old = old.map_or(0, |old| bytes(old.value().len()));
+    Ok(value.map_or(0, |value| bytes(value.len())) - old)
+}
+
+fn mark<'k, K: redb::Key + 'static>(
+    table: &mut redb::Table<'_, K, ()>,
+    key: impl std::borrow::Borrow<K::SelfType<'k>>,
+    key_bytes: usize,
+    present: bool,
+) -> Result<i64, EngineError> {
+    let was = if present { table.insert(key, ())?.is_some() } else { table.remove(key)?.is_some() };
+    let bytes = pages::footprint(key_bytes, 0) as i64;
+    Ok((i64::from(present) - i64::from(was)) * bytes)
+}

@@ -1,0 +1,280 @@
+//! Cuts the records of one execution into chunks whose values just fit their pages.
+//!
+//! A value that is longer than a leaf takes pages of its own, rounded up to a power of two. So a
+//! chunk is compressed, and if too much of its last page would stay empty, it is compressed again
+//! with more or fewer records, a bounded number of times.
+
+use std::sync::Arc;
+
+use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
+
+use super::chunk::{Chunk, Header, Mark};
+use super::pages;
+use crate::limits::{ARCHIVE_VALUE_BYTES_MAX, CHUNK_RAW_BYTES_MAX};
+use crate::record::{EventRecord, FRAME_BYTES};
+use crate::{Head, Position, Seq};
+
+/// How often one chunk is compressed at most.
+const ATTEMPTS_MAX: usize = 3;
+/// A value that fills this part of its pages is not tried again, in percent.
+const FILL_GOOD_PERCENT: usize = 85;
+/// What a new attempt aims at, of the room it should fill, in percent.
+const FILL_AIM_PERCENT: usize = 97;
+
+/// A chunk that is ready to be stored.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct CutChunk {
+    pub(super) header: Header,
+    /// The value in `chunks`.
+    pub(super) value: Vec<u8>,
+    /// The block, if it is too long for the value; its pieces go to `chunk_parts`.
+    pub(super) parted_block: Option<Vec<u8>>,
+}
+
+/// Takes the records of one execution in order and gives back chunks.
+pub(super) struct Cutter<'t> {
+    number: u64,
+    /// Each producer as of the end of the last chunk.
+    marks: Vec<OwnMark>,
+    raw: Vec<u8>,
+    pending: Vec<Pending>,
+    /// Raw bytes with which the last chunk filled its pages, where the next one begins to try.
+    guess: usize,
+    scratch: &'t mut Scratch,
+}
+
+/// What is used again from execution to execution.
+pub(super) struct Scratch {
+    table: CompressTable,
+    block: Vec<u8>,
+}
+
+#[derive(Clone)]
+struct OwnMark {
+    id: Arc<str>,
+    epoch: u64,
+    seq: u64,
+}
+
+struct Pending {
+    /// Where the record ends in the raw bytes.
+    end: usize,
+    seq: Seq,
+    position: Position,
+    time_ns: u64,
+    mark: Option<OwnMark>,
+}
+
+/// One way to cut: so many records make a value of this length.
+struct Attempt {
+    records: usize,
+    raw_bytes: usize,
+    /// The compressed block, if it is shorter than the raw one.
+    block: Option<Vec<u8>>,
+    /// Bytes of the value around the block.
+    around: usize,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self { table: CompressTable::small(), block: Vec::new() }
+    }
+}
+
+impl<'t> Cutter<'t> {
+    /// For an execution whose head is this before the first record.
+    pub(super) fn new(head: &Head, scratch: &'t mut Scratch) -> Self {
+        let own = |state: &crate::ProducerState| OwnMark::new(&state.producer);
+        Self {
+            number: head.number,
+            marks: head.producers.iter().map(own).collect(),
+            raw: Vec::new(),
+            pending: Vec::new(),
+            guess: CHUNK_RAW_BYTES_MAX,
+            scratch,
+        }
+    }
+
+    /// A chunk, if the next record no longer fits. Ask until there is none, then push the record.
+    pub(super) fn make_room(&mut self, frame: &[u8]) -> Option<CutChunk> {
+        let full = !self.pending.is_empty() && self.raw.len() + frame.len() > CHUNK_RAW_BYTES_MAX;
+        full.then(|| self.cut())
+    }
+
+    /// Takes the next record, which is stored.
+    pub(super) fn push(&mut self, frame: &[u8], event: &EventRecord<'_>) {
+        self.raw.extend_from_slice(frame);
+        self.pending.push(Pending {
+            end: self.raw.len(),
+            seq: event.seq,
+            position: event.position,
+            time_ns: event.record_time_ns,
+            mark: mark_of(event),
+        });
+    }
+
+    /// Notes the producer of a record that is not stored, because a trim already covers it.
+    pub(super) fn pass(&mut self, event: &EventRecord<'_>) {
+        debug_assert!(self.pending.is_empty(), "trimmed records come before those that are kept");
+        if let Some(mark) = mark_of(event) {
+            put_mark(&mut self.marks, mark);
+        }
+    }
+
+    /// The next chunk of what is left. Ask until there is none.
+    pub(super) fn finish(&mut self) -> Option<CutChunk> {
+        (!self.pending.is_empty()).then(|| self.cut())
+    }
+
+    fn cut(&mut self) -> CutChunk {
+        let attempt = self.fit();
+        self.guess = attempt.raw_bytes;
+        let rest = self.pending.split_off(attempt.records);
+        let taken = std::mem::replace(&mut self.pending, rest);
+        let (Some(first), Some(last)) = (taken.first(), taken.last()) else {
+            unreachable!("an attempt takes at least one record");
+        };
+        let header = self.header(first, last, &attempt);
+        for mark in taken.into_iter().filter_map(|record| record.mark) {
+            put_mark(&mut self.marks, mark);
+        }
+        let chunk = self.build(header, attempt);
+        self.raw.drain(..header.raw_bytes as usize);
+        for record in &mut self.pending {
+            record.end -= header.raw_bytes as usize;
+        }
+        chunk
+    }
+
+    fn header(&self, first: &Pending, last: &Pending, attempt: &Attempt) -> Header {
+        Header {
+            number: self.number,
+            first_seq: first.seq,
+            last_seq: last.seq,
+            first_position: first.position,
+            last_position: last.position,
+            first_time_ns: first.time_ns,
+            last_time_ns: last.time_ns,
+            raw_bytes: u32::try_from(attempt.raw_bytes).expect("a record is at most 17 MiB"),
+            compressed: attempt.block.is_some(),
+            parts: attempt.parts(),
+        }
+    }
+
+    fn build(&self, header: Header, attempt: Attempt) -> CutChunk {
+        let block = attempt.block.unwrap_or_else(|| self.raw[..attempt.raw_bytes].to_vec());
+        let marks = self.marks.iter().map(OwnMark::borrow).collect();
+        if header.parts == 0 {
+            let value = Chunk { header, marks, block: &block }.encode();
+            CutChunk { header, value, parted_block: None }
+        } else {
+            let value = Chunk { header, marks, block: &[] }.encode();
+            CutChunk { header, value, parted_block: Some(block) }
+        }
+    }
+
+    /// Finds how many records fill their pages well, in a bounded number of attempts.
+    fn fit(&mut self) -> Attempt {
+        let mut best = self.attempt(self.records_within(self.guess));
+        for _ in 1..ATTEMPTS_MAX {
+            if best.fills_well(self.pending.len()) {
+                break;
+            }
+            let records = self.records_within(best.aim(self.raw.len()));
+            if records == best.records {
+                break;
+            }
+            let next = self.attempt(records);
+            if next.value_bytes() <= pages::LEAF_VALUE_BYTES_MAX || next.fill() > best.fill() {
+                best = next;
+            }
+        }
+        best
+    }
+
+    /// How many records these raw bytes hold; at least one.
+    fn records_within(&self, raw_bytes: usize) -> usize {
+        self.pending.partition_point(|record| record.end <= raw_bytes).max(1)
+    }
+
+    fn attempt(&mut self, records: usize) -> Attempt {
+        let raw_bytes = self.pending[records - 1].end;
+        let raw = &self.raw[..raw_bytes];
+        let scratch = &mut *self.scratch;
+        scratch.block.resize(get_maximum_output_size(raw_bytes), 0);
+        let length = compress_into_with_table(raw, &mut scratch.block, &mut scratch.table)
+            .expect("the buffer has the maximum output size");
+        let block = (length < raw_bytes).then(|| scratch.block[..length].to_vec());
+        Attempt { records, raw_bytes, block, around: self.around() }
+    }
+
+    /// An upper bound of the bytes around a block: the frame, the fixed fields, the marks.
+    fn around(&self) -> usize {
+        const FIXED_FIELDS_BYTES: usize = 7 * 9 + 3 * 5 + 2 + 5;
+        const MARK_NUMBERS_BYTES: usize = 9 + 9 + 2;
+        let known = self.marks.iter().map(|mark| mark.id.len() + MARK_NUMBERS_BYTES).sum::<usize>();
+        FRAME_BYTES + FIXED_FIELDS_BYTES + known
+    }
+}
+
+impl Attempt {
+    fn block_bytes(&self) -> usize {
+        self.block.as_ref().map_or(self.raw_bytes, Vec::len)
+    }
+
+    fn value_bytes(&self) -> usize {
+        self.around + self.block_bytes()
+    }
+
+    fn parts(&self) -> u32 {
+        if self.value_bytes() <= ARCHIVE_VALUE_BYTES_MAX {
+            return 0;
+        }
+        u32::try_from(self.block_bytes().div_ceil(ARCHIVE_VALUE_BYTES_MAX))
+            .expect("a block is at most 17 MiB")
+    }
+
+    /// Percent of its pages that the value fills.
+    fn fill(&self) -> usize {
+        self.value_bytes() * 100 / pages::room(self.value_bytes())
+    }
+
+    /// Whether no other cut is worth a try: it is full enough, or it is a small one with nothing left.
+    fn fills_well(&self, pending: usize) -> bool {
+        let small = self.value_bytes() <= pages::LEAF_VALUE_BYTES_MAX && self.records == pending;
+        small || self.fill() >= FILL_GOOD_PERCENT
+    }
+
+    /// With how many raw bytes the value should come close to a page boundary: the one above if there
+    /// is enough, else the one below.
+    fn aim(&self, available: usize) -> usize {
+        let scaled = |room: usize| {
+            let room = room.saturating_sub(self.around) * FILL_AIM_PERCENT / 100;
+            self.raw_bytes * room / self.block_bytes().max(1)
+        };
+        let above = scaled(pages::room(self.value_bytes()));
+        if above <= available { above } else { scaled(pages::room_below(self.value_bytes())) }
+    }
+}
+
+impl OwnMark {
+    fn new(producer: &crate::Producer) -> Self {
+        Self { id: producer.id.clone(), epoch: producer.epoch, seq: producer.seq }
+    }
+
+    fn borrow(&self) -> Mark<'_> {
+        Mark { id: &self.id, epoch: self.epoch, seq: self.seq }
+    }
+}
+
+fn mark_of(event: &EventRecord<'_>) -> Option<OwnMark> {
+    let stamp = event.batch.as_ref()?.producer.as_ref()?;
+    Some(OwnMark::new(&stamp.producer))
+}
+
+fn put_mark(marks: &mut Vec<OwnMark>, mark: OwnMark) {
+    match marks.iter_mut().find(|known| known.id == mark.id) {
+        Some(known) => *known = mark,
+        None => marks.push(mark),
+    }
+}

@@ -1,0 +1,146 @@
+//! Folds the records of one execution into its archived head and its chunks, and checks that each
+//! record follows the one before it.
+
+use bytes::Bytes;
+
+use super::super::error::EngineError;
+use super::cut::{CutChunk, Cutter, Scratch};
+use super::group::Group;
+use crate::limits::ARCHIVE_VALUE_BYTES_MAX;
+use crate::record::{EventRecord, Record, TrimRecord};
+use crate::{Head, Seq};
+
+/// What a sealing makes of one execution, besides its chunks.
+#[derive(Debug)]
+pub(super) struct Folded {
+    /// The head after the records; `None` if the last of them is a deletion.
+    pub(super) after: Option<Head>,
+    /// The head before a deletion, if there was one: it knows the id.
+    pub(super) deleted: Option<Head>,
+    /// The bases that trims left, each with its floor.
+    pub(super) bases: Vec<(Seq, Bytes)>,
+    /// Whether the head was made by these records.
+    pub(super) created: bool,
+}
+
+/// Folds a group of records over the head before them. Chunks go to `sink`.
+pub(super) fn fold<E: From<EngineError>>(
+    number: u64,
+    before: Option<&Head>,
+    group: &Group,
+    commits: &[Bytes],
+    scratch: &mut Scratch,
+    sink: impl FnMut(CutChunk) -> Result<(), E>,
+) -> Result<Folded, E> {
+    let mut fold = Fold { number, group, head: before.cloned(), cutter: None, bases: Vec::new(), sink };
+    let mut scratch = Some(scratch);
+    if let (Some(head), Some(scratch)) = (&fold.head, scratch.take_if(|_| before.is_some())) {
+        fold.cutter = Some(Cutter::new(head, scratch));
+    }
+    let mut deleted = None;
+    for frame in group.frames(commits) {
+        let (record, _) =
+            Record::decode(frame).map_err(|error| EngineError::record(number, fold.next_seq(), &error))?;
+        match record {
+            Record::Create(creation) => {
+                if fold.head.is_some() {
+                    return Err(fold.corrupt("the execution is created twice").into());
+                }
+                let head = Head::new(&creation);
+                fold.cutter = scratch.take().map(|scratch| Cutter::new(&head, scratch));
+                fold.head = Some(head);
+            }
+            Record::Event(event) => fold.event(frame, &event)?,
+            Record::Trim(trim) => fold.trim(&trim)?,
+            Record::Delete(_) => {
+                deleted = Some(fold.head.take().ok_or_else(|| fold.corrupt("the execution is not there"))?);
+            }
+        }
+    }
+    fold.finish(deleted, before.is_none())
+}
+
+struct Fold<'a, S> {
+    number: u64,
+    group: &'a Group,
+    head: Option<Head>,
+    cutter: Option<Cutter<'a>>,
+    bases: Vec<(Seq, Bytes)>,
+    sink: S,
+}
+
+impl<S> Fold<'_, S> {
+    fn next_seq(&self) -> Seq {
+        self.head.as_ref().map_or(1, |head| head.tail_seq + 1)
+    }
+
+    fn corrupt(&self, what: &str) -> EngineError {
+        EngineError::corrupt(self.number, self.next_seq(), 0, what)
+    }
+
+    fn trim(&mut self, trim: &TrimRecord<'_>) -> Result<(), EngineError> {
+        let Some(head) = self.head.as_mut() else {
+            return Err(self.corrupt("the execution is not there"));
+        };
+        if !(head.floor_seq..=head.tail_seq + 1).contains(&trim.floor_seq) {
+            return Err(self.corrupt("a trim sets a floor that cannot be"));
+        }
+        head.trim(trim.floor_seq, trim.freed_bytes);
+        if let Some(base) = trim.base {
+            self.bases.retain(|(floor_seq, _)| *floor_seq != trim.floor_seq);
+            self.bases.push((trim.floor_seq, Bytes::copy_from_slice(base)));
+        }
+        Ok(())
+    }
+
+    fn event<E: From<EngineError>>(&mut self, frame: &[u8], event: &EventRecord<'_>) -> Result<(), E>
+    where
+        S: FnMut(CutChunk) -> Result<(), E>,
+    {
+        let expected = self.next_seq();
+        let wrong =
+            |what: &str| Err(EngineError::corrupt(self.number, expected, event.position, what).into());
+        let (Some(head), Some(cutter)) = (self.head.as_mut(), self.cutter.as_mut()) else {
+            return wrong("the execution is not there");
+        };
+        if event.seq != expected {
+            return wrong("another seq stands here");
+        }
+        if event.record_time_ns < head.update_time_ns || event.position <= head.tail_position {
+            return wrong("time or position runs backwards");
+        }
+        head.apply(&event.applied());
+        if self.group.deleted || event.seq < self.group.floor_seq {
+            cutter.pass(event);
+            return Ok(());
+        }
+        while let Some(chunk) = cutter.make_room(frame) {
+            (self.sink)(chunk)?;
+        }
+        cutter.push(frame, event);
+        Ok(())
+    }
+
+    fn finish<E: From<EngineError>>(mut self, deleted: Option<Head>, created: bool) -> Result<Folded, E>
+    where
+        S: FnMut(CutChunk) -> Result<(), E>,
+    {
+        while let Some(chunk) = self.cutter.as_mut().and_then(Cutter::finish) {
+            (self.sink)(chunk)?;
+        }
+        if self.head.is_none() && deleted.is_none() {
+            return Err(self.corrupt("the execution is not there").into());
+        }
+        Ok(Folded { after: self.head, deleted, bases: self.bases, created })
+    }
+}
+
+/// The pieces of something that is too long for one value; at least one.
+pub(super) fn pieces(bytes: &[u8]) -> impl ExactSizeIterator<Item = (u32, &[u8])> {
+    let count = bytes.len().div_ceil(ARCHIVE_VALUE_BYTES_MAX).max(1);
+    (0..count).map(move |part| {
+        let start = part * ARCHIVE_VALUE_BYTES_MAX;
+        let end = bytes.len().min(start + ARCHIVE_VALUE_BYTES_MAX);
+        (part as u32, &bytes[start..end])
+    })
+}

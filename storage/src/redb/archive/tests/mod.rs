@@ -1,0 +1,9 @@
+//! Tests of the archive against a plain model, on a disk in memory that can be cut at any write.
+
+mod support;
+mod model;
+mod script;
+mod checks;
+mod disk;
+
+mod basics;

@@ -1,0 +1,194 @@
+//! The small values of the archive: meta, ids, generations, bases, heads before a sealing.
+//! The structs with `Body` in their name are the format: never reorder or change their fields.
+
+use bincode::{BorrowDecode, Encode};
+
+use crate::record::{Kind, RecordError, decode_head, decode_value, encode_frame, encode_head};
+use crate::{Head, Position, Seq, StoreId};
+
+/// The version of the archive's tables.
+pub(crate) const FORMAT: u32 = 1;
+
+/// What the archive says of itself. Moves only in the commit that closes a sealing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Meta {
+    /// The last journal row whose contents are in the archive; 0 before the first sealing.
+    pub(crate) sealed_row: u64,
+    /// The last position that is in the archive, or was trimmed or deleted.
+    pub(crate) sealed_position: Position,
+    /// The number of the next execution, as far as the archive knows; from 1.
+    pub(crate) next_number: u64,
+    /// How many executions exist.
+    pub(crate) executions: u64,
+    /// Bytes in use, without what redb needs for itself.
+    pub(crate) used_bytes: u64,
+}
+
+/// To whom an id belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct IdRow {
+    pub(super) number: u64,
+    pub(super) deleted: bool,
+}
+
+/// A generation, under its first position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct GenerationRow {
+    pub(super) last_position: Position,
+    pub(super) raw_bytes: u64,
+}
+
+/// The head of an execution before a sealing that has not ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct BeforeRow {
+    pub(super) id: String,
+    pub(super) head: Option<Head>,
+}
+
+/// One piece of a base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BasePart<'a> {
+    pub(super) number: u64,
+    pub(super) floor_seq: Seq,
+    pub(super) part: u32,
+    pub(super) parts: u32,
+    pub(super) bytes: &'a [u8],
+}
+
+#[derive(Encode, BorrowDecode)]
+struct FormatBody {
+    format: u32,
+    store_id: [u8; 16],
+}
+
+#[derive(Encode, BorrowDecode)]
+struct StateBody {
+    sealed_row: u64,
+    sealed_position: u64,
+    next_number: u64,
+    executions: u64,
+    used_bytes: u64,
+}
+
+#[derive(Encode, BorrowDecode)]
+struct IdBody {
+    number: u64,
+    deleted: bool,
+}
+
+#[derive(Encode, BorrowDecode)]
+struct GenerationBody {
+    first_position: u64,
+    last_position: u64,
+    raw_bytes: u64,
+}
+
+#[derive(Encode, BorrowDecode)]
+struct BeforeBody<'a> {
+    number: u64,
+    id: &'a str,
+    head: Option<&'a [u8]>,
+}
+
+#[derive(Encode, BorrowDecode)]
+struct BaseBody<'a> {
+    number: u64,
+    floor_seq: u64,
+    part: u32,
+    parts: u32,
+    bytes: &'a [u8],
+}
+
+fn frame(kind: Kind, body: &impl Encode) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode_frame(&mut out, kind, body);
+    out
+}
+
+fn misplaced() -> RecordError {
+    RecordError::Body("the value stands under another key".to_owned())
+}
+
+/// The format row: its version, and the store the file belongs to.
+pub(super) fn encode_format(store_id: StoreId) -> Vec<u8> {
+    frame(Kind::Meta, &FormatBody { format: FORMAT, store_id: store_id.0.to_le_bytes() })
+}
+
+pub(super) fn decode_format(bytes: &[u8]) -> Result<(u32, StoreId), RecordError> {
+    let FormatBody { format, store_id } = decode_value(Kind::Meta, bytes)?;
+    Ok((format, StoreId(u128::from_le_bytes(store_id))))
+}
+
+impl Meta {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let Self { sealed_row, sealed_position, next_number, executions, used_bytes } = *self;
+        frame(Kind::Meta, &StateBody { sealed_row, sealed_position, next_number, executions, used_bytes })
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        let StateBody { sealed_row, sealed_position, next_number, executions, used_bytes } =
+            decode_value(Kind::Meta, bytes)?;
+        Ok(Self { sealed_row, sealed_position, next_number, executions, used_bytes })
+    }
+}
+
+impl IdRow {
+    pub(super) fn encode(self) -> Vec<u8> {
+        frame(Kind::Id, &IdBody { number: self.number, deleted: self.deleted })
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        let IdBody { number, deleted } = decode_value(Kind::Id, bytes)?;
+        Ok(Self { number, deleted })
+    }
+}
+
+impl GenerationRow {
+    pub(super) fn encode(self, first_position: Position) -> Vec<u8> {
+        let Self { last_position, raw_bytes } = self;
+        frame(Kind::Generation, &GenerationBody { first_position, last_position, raw_bytes })
+    }
+
+    pub(super) fn decode(key: Position, bytes: &[u8]) -> Result<Self, RecordError> {
+        let GenerationBody { first_position, last_position, raw_bytes } =
+            decode_value(Kind::Generation, bytes)?;
+        if first_position != key || last_position < first_position {
+            return Err(misplaced());
+        }
+        Ok(Self { last_position, raw_bytes })
+    }
+}
+
+impl BeforeRow {
+    pub(super) fn encode(number: u64, id: &str, head: Option<&Head>) -> Vec<u8> {
+        let head = head.map(|head| {
+            let mut frame = Vec::new();
+            encode_head(&mut frame, head);
+            frame
+        });
+        frame(Kind::Before, &BeforeBody { number, id, head: head.as_deref() })
+    }
+
+    pub(super) fn decode(key: u64, bytes: &[u8]) -> Result<Self, RecordError> {
+        let BeforeBody { number, id, head } = decode_value(Kind::Before, bytes)?;
+        if number != key {
+            return Err(misplaced());
+        }
+        Ok(Self { id: id.to_owned(), head: head.map(decode_head).transpose()? })
+    }
+}
+
+impl<'a> BasePart<'a> {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let Self { number, floor_seq, part, parts, bytes } = *self;
+        frame(Kind::Base, &BaseBody { number, floor_seq, part, parts, bytes })
+    }
+
+    pub(super) fn decode(key: (u64, Seq, u32), value: &'a [u8]) -> Result<Self, RecordError> {
+        let BaseBody { number, floor_seq, part, parts, bytes } = decode_value(Kind::Base, value)?;
+        if (number, floor_seq, part) != key || part >= parts {
+            return Err(misplaced());
+        }
+        Ok(Self { number, floor_seq, part, parts, bytes })
+    }
+}

@@ -1,0 +1,127 @@
+//! Generates the messages, clients and servers from `proto/`, with no `protoc` on the machine.
+//!
+//! The server of `ExecutionLogService` is generated apart from the rest: its two watching methods
+//! answer with frames that are encoded already, and a codec can only be chosen method by method there.
+
+#![allow(clippy::print_stdout, reason = "cargo reads a build script's standard output")]
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use prost::Message;
+use prost_build::{Service, ServiceGenerator};
+use protox::prost_reflect::{DescriptorPool, MessageDescriptor, MethodDescriptor, ServiceDescriptor};
+use tonic_build::manual;
+
+/// Files that nothing else imports; the rest is found through their imports.
+const ROOTS: [&str; 4] = [
+    "tapeline/v1/log_service.proto",
+    "tapeline/v1/admin_service.proto",
+    "ai/stigmer/agentic/agentexecution/v1/command.proto",
+    "ai/stigmer/agentic/agentexecution/v1/query.proto",
+];
+
+/// The service whose server is generated method by method.
+const LOG_SERVICE: &str = "tapeline.v1.ExecutionLogService";
+/// Its methods whose replies are pre-encoded frames.
+const FRAME_METHODS: [&str; 2] = ["Watch", "WatchAll"];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=proto");
+    let files = protox::compile(ROOTS, ["proto"])?;
+
+    let pool = DescriptorPool::from_file_descriptor_set(files.clone())?;
+    let log_service = pool.get_service_by_name(LOG_SERVICE).ok_or("the log service is not in proto/")?;
+    manual::Builder::new().build_client(false).compile(&[server_of(&log_service)]);
+
+    write_descriptor_set(files.clone(), &PathBuf::from(env::var("OUT_DIR")?).join("descriptors.bin"))?;
+
+    let services = Services {
+        both_sides: tonic_prost_build::configure().service_generator(),
+        client_only: tonic_prost_build::configure().build_server(false).service_generator(),
+    };
+    prost_build::Config::new()
+        // What is stored is digested, so the order of a map must not depend on a hash seed.
+        .btree_map(["."])
+        .bytes(["."])
+        .service_generator(Box::new(services))
+        .compile_fds(files)?;
+    Ok(())
+}
+
+/// tonic's own generator for every service, except that the log service gets a client only.
+struct Services {
+    both_sides: Box<dyn ServiceGenerator>,
+    client_only: Box<dyn ServiceGenerator>,
+}
+
+impl ServiceGenerator for Services {
+    fn generate(&mut self, service: Service, code: &mut String) {
+        if format!("{}.{}", service.package, service.proto_name) == LOG_SERVICE {
+            self.client_only.generate(service, code);
+        } else {
+            self.both_sides.generate(service, code);
+        }
+    }
+}
+
+/// The service as tonic's generator wants it, read from the descriptor so that it cannot drift from it.
+fn server_of(service: &ServiceDescriptor) -> manual::Service {
+    let builder = manual::Service::builder().name(service.name()).package(service.package_name());
+    service.methods().fold(builder, |builder, method| builder.method(server_method_of(&method))).build()
+}
+
+fn server_method_of(method: &MethodDescriptor) -> manual::Method {
+    let builder = manual::Method::builder()
+        .name(snake_case(method.name()))
+        .route_name(method.name())
+        .input_type(rust_path(&method.input()));
+    let mut builder = if FRAME_METHODS.contains(&method.name()) {
+        builder.output_type("crate::rpc::codec::Frame").codec_path("crate::rpc::codec::FrameCodec")
+    } else {
+        builder.output_type(rust_path(&method.output())).codec_path("tonic_prost::ProstCodec")
+    };
+    for line in comment_of(method).lines() {
+        builder = builder.comment(line);
+    }
+    if method.is_client_streaming() {
+        builder = builder.client_streaming();
+    }
+    if method.is_server_streaming() {
+        builder = builder.server_streaming();
+    }
+    builder.build()
+}
+
+/// Every message of the log service lives in its own package.
+fn rust_path(message: &MessageDescriptor) -> String {
+    format!("crate::proto::v1::{}", message.name())
+}
+
+fn snake_case(name: &str) -> String {
+    let mut snake = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
+}
+
+/// The comment above a method in its `.proto` file.
+fn comment_of(method: &MethodDescriptor) -> String {
+    let file = method.parent_file();
+    let source = file.file_descriptor_proto().source_code_info.as_ref();
+    let location = source.and_then(|info| info.location.iter().find(|at| at.path == method.path()));
+    location.map(|at| at.leading_comments().to_owned()).unwrap_or_default()
+}
+
+/// What server reflection and the tests read: every file, without comments and spans.
+fn write_descriptor_set(mut files: tonic_prost_build::FileDescriptorSet, path: &Path) -> std::io::Result<()> {
+    for file in &mut files.file {
+        file.source_code_info = None;
+    }
+    fs::write(path, files.encode_to_vec())
+}

@@ -1,0 +1,4 @@
+//! The wire: what stands between tonic and the daemon's own words. It must never reach the store
+//! except through the write path and the read path.
+
+pub mod codec;

@@ -76,7 +76,7 @@ impl Archive {
                     return Ok(AllArchived { events: Vec::new(), through: through.max(sealed_position) });
                 }
             };
-            let page = page_of(&shared.generation, through, size, overlay)?;
+            let page = page_of(&shared, through, size, overlay)?;
             // A removal that moved from memory into the archive meanwhile is in neither of what was
             // looked at: look again.
             if self.removals() != removals {
@@ -100,7 +100,7 @@ impl Archive {
         &self,
         after: Position,
         removals: u64,
-    ) -> Result<Result<Shared<'_>, Position>, EngineError> {
+    ) -> Result<Result<Shared<'_, Generation>, Position>, EngineError> {
         let txn = self.db.begin_read()?;
         let Some(span) = generation_from(&txn, after.saturating_add(1))? else {
             let state = txn.open_table(META)?.get(STATE_KEY)?;

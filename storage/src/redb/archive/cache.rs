@@ -1,70 +1,71 @@
-//! The decompressed generations that readers of all executions share: a bounded number, each loaded
-//! once however many want it. Full: the one that nobody reads and that was used longest ago goes; if
-//! all are being read, who wants another waits until a page is done. A reader holds one at a time.
+//! What many readers share and is dear to load, the decompressed generations: a bounded number, each
+//! loaded once however many want it. Full: the one that nobody reads and that was used longest ago
+//! goes; if all are being read, who wants another waits until one of them is given back. So a reader
+//! must never hold two.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::super::error::EngineError;
-use super::generation::Generation;
 use crate::Position;
 
-/// Shares up to `capacity` generations.
+/// Shares up to `capacity` values, each under the first position it is about.
 #[derive(Debug)]
-pub(super) struct GenerationCache {
+pub(super) struct SharedCache<T> {
     capacity: usize,
     /// Guards the list only, never held while loading. No other lock is taken under it.
-    inner: Mutex<Inner>,
+    inner: Mutex<Inner<T>>,
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
-struct Inner {
-    entries: Vec<Entry>,
+#[derive(Debug)]
+struct Inner<T> {
+    entries: Vec<Entry<T>>,
     uses: u64,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct Entry<T> {
     first_position: Position,
     /// The number of removals that the archive had seen before this was loaded.
     removals: u64,
     /// `None` while it is being loaded.
-    generation: Option<Arc<Generation>>,
+    value: Option<Arc<T>>,
     readers: usize,
     last_use: u64,
 }
 
-/// A generation that stays in the cache until this is dropped.
+/// A value that keeps its place in the cache until this is dropped.
 #[derive(Debug)]
-pub(super) struct Shared<'a> {
-    cache: &'a GenerationCache,
-    pub(super) generation: Arc<Generation>,
+pub(super) struct Shared<'a, T> {
+    cache: &'a SharedCache<T>,
+    first_position: Position,
+    value: Arc<T>,
 }
 
-/// A place in the cache for a generation that is being loaded; given back if that fails.
-struct Loading<'a> {
-    cache: &'a GenerationCache,
+/// A place in the cache for a value that is being loaded; given back if that fails.
+struct Loading<'a, T> {
+    cache: &'a SharedCache<T>,
     first_position: Position,
     done: bool,
 }
 
-impl GenerationCache {
+impl<T> SharedCache<T> {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { capacity, inner: Mutex::default(), changed: Condvar::new() }
+        Self { capacity, inner: Mutex::new(Inner { entries: Vec::new(), uses: 0 }), changed: Condvar::new() }
     }
 
-    /// The generation that begins at a position, not older than `removals`. Waits while another caller
+    /// The value under a position, not loaded before there were so many `removals`. Waits while another caller
     /// loads it, or while every place is in use.
     pub(super) fn get(
         &self,
         first_position: Position,
         removals: u64,
-        load: impl FnOnce() -> Result<Generation, EngineError>,
-    ) -> Result<Shared<'_>, EngineError> {
+        load: impl FnOnce() -> Result<T, EngineError>,
+    ) -> Result<Shared<'_, T>, EngineError> {
         let mut inner = self.lock();
         loop {
-            if let Some(generation) = inner.take_reader(first_position, removals) {
-                return Ok(Shared { cache: self, generation });
+            if let Some(value) = inner.take_reader(first_position, removals) {
+                return Ok(Shared { cache: self, first_position, value });
             }
             if inner.reserve(first_position, removals, self.capacity) {
                 break;
@@ -73,40 +74,40 @@ impl GenerationCache {
         }
         drop(inner);
         let mut loading = Loading { cache: self, first_position, done: false };
-        let generation = Arc::new(load()?);
+        let value = Arc::new(load()?);
         loading.done = true;
-        self.lock().loaded(first_position, &generation);
+        self.lock().loaded(first_position, &value);
         self.changed.notify_all();
-        Ok(Shared { cache: self, generation })
+        Ok(Shared { cache: self, first_position, value })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, Inner<T>> {
         // Nothing under this lock can be left half done by a panic.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Inner {
-    fn entry(&mut self, first_position: Position) -> Option<&mut Entry> {
+impl<T> Inner<T> {
+    fn entry(&mut self, first_position: Position) -> Option<&mut Entry<T>> {
         self.entries.iter_mut().find(|entry| entry.first_position == first_position)
     }
 
-    /// The generation, if it is loaded and new enough; counts a reader.
-    fn take_reader(&mut self, first_position: Position, removals: u64) -> Option<Arc<Generation>> {
+    /// The value, if it is loaded and new enough; counts a reader.
+    fn take_reader(&mut self, first_position: Position, removals: u64) -> Option<Arc<T>> {
         self.uses += 1;
         let uses = self.uses;
         let entry = self.entry(first_position).filter(|entry| entry.removals >= removals)?;
-        let generation = entry.generation.clone()?;
+        let value = entry.value.clone()?;
         entry.readers += 1;
         entry.last_use = uses;
-        Some(generation)
+        Some(value)
     }
 
-    /// Makes a place for a generation that is to be loaded; `false` if the caller must wait.
+    /// Makes a place for a value that is to be loaded; `false` if the caller must wait.
     fn reserve(&mut self, first_position: Position, removals: u64, capacity: usize) -> bool {
         if let Some(entry) = self.entry(first_position) {
             // Being loaded, or too old: then its last reader makes way.
-            if entry.generation.is_none() || entry.readers > 0 {
+            if entry.value.is_none() || entry.readers > 0 {
                 return false;
             }
             self.entries.retain(|entry| entry.first_position != first_position);
@@ -117,41 +118,122 @@ impl Inner {
             self.entries.swap_remove(oldest);
         }
         let last_use = self.uses;
-        self.entries.push(Entry { first_position, removals, generation: None, readers: 0, last_use });
+        self.entries.push(Entry { first_position, removals, value: None, readers: 0, last_use });
         true
     }
 
-    /// Puts a loaded generation into its place, with one reader.
-    fn loaded(&mut self, first_position: Position, generation: &Arc<Generation>) {
+    /// Puts a loaded value into its place, with one reader.
+    fn loaded(&mut self, first_position: Position, value: &Arc<T>) {
         if let Some(entry) = self.entry(first_position) {
-            entry.generation = Some(generation.clone());
+            entry.value = Some(value.clone());
             entry.readers = 1;
         }
     }
 }
 
-impl Entry {
+impl<T> Entry<T> {
     fn is_idle(&self) -> bool {
-        self.generation.is_some() && self.readers == 0
+        self.value.is_some() && self.readers == 0
     }
 }
 
-impl Drop for Shared<'_> {
+impl<T> std::ops::Deref for Shared<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T> Drop for Shared<'_, T> {
     fn drop(&mut self) {
-        let first_position = self.generation.span.first_position;
-        if let Some(entry) = self.cache.lock().entry(first_position) {
+        if let Some(entry) = self.cache.lock().entry(self.first_position) {
             entry.readers = entry.readers.saturating_sub(1);
         }
         self.cache.changed.notify_all();
     }
 }
 
-impl Drop for Loading<'_> {
+impl<T> Drop for Loading<'_, T> {
     fn drop(&mut self) {
         if !self.done {
             let first_position = self.first_position;
             self.cache.lock().entries.retain(|entry| entry.first_position != first_position);
             self.cache.changed.notify_all();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    fn wait_until(what: &str, condition: impl Fn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !condition() {
+            assert!(Instant::now() < deadline, "{what} did not happen");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn however_many_want_a_value_it_is_loaded_once() {
+        let cache = SharedCache::new(2);
+        let (loads, barrier) = (AtomicUsize::new(0), Barrier::new(8));
+        let reader = || {
+            barrier.wait();
+            let load = || Ok(loads.fetch_add(1, Ordering::SeqCst));
+            *cache.get(1, 0, load).expect("loading cannot fail")
+        };
+        std::thread::scope(|scope| {
+            let readers: Vec<_> = (0..8).map(|_| scope.spawn(reader)).collect();
+            let values: Vec<usize> =
+                readers.into_iter().map(|reader| reader.join().expect("no panic")).collect();
+            assert_eq!(values, [0; 8]);
+        });
+    }
+
+    #[test]
+    fn who_wants_one_more_than_there_are_places_waits_for_a_place() {
+        let cache = SharedCache::new(2);
+        let first = cache.get(1, 0, || Ok("first")).expect("there is room");
+        let _second = cache.get(2, 0, || Ok("second")).expect("there is room");
+        let loaded = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let third = cache.get(3, 0, || Ok("third")).expect("a place comes free");
+                loaded.store(1, Ordering::SeqCst);
+                assert_eq!(*third, "third");
+            });
+            // The third can only be there after the first was given back: it never is before.
+            for _ in 0..1_000 {
+                assert_eq!(loaded.load(Ordering::SeqCst), 0);
+                std::thread::yield_now();
+            }
+            drop(first);
+            wait_until("the third being loaded", || loaded.load(Ordering::SeqCst) == 1);
+        });
+        assert_eq!(cache.lock().entries.len(), 2);
+    }
+
+    #[test]
+    fn a_value_from_before_a_removal_is_loaded_again() {
+        let cache = SharedCache::new(2);
+        assert_eq!(*cache.get(1, 0, || Ok("old")).expect("loads"), "old");
+        assert_eq!(*cache.get(1, 0, || Ok("new")).expect("loads"), "old");
+        assert_eq!(*cache.get(1, 1, || Ok("new")).expect("loads"), "new");
+    }
+
+    #[test]
+    fn a_failed_load_gives_its_place_back() {
+        let cache: SharedCache<&str> = SharedCache::new(1);
+        let failed = cache.get(1, 0, || Err(EngineError::corrupt(0, 0, 0, "a wrong byte")));
+        assert!(failed.is_err());
+        assert!(cache.lock().entries.is_empty());
+        assert_eq!(*cache.get(2, 0, || Ok("fine")).expect("there is room"), "fine");
     }
 }

@@ -26,7 +26,7 @@ pub(super) struct Catalogue {
 impl Catalogue {
     /// Takes what became of one execution. Call in ascending numbers.
     pub(super) fn add(&mut self, number: u64, before: Option<Head>, folded: Folded) {
-        let Folded { after, deleted, bases, created } = folded;
+        let Folded { after, deleted, base, created } = folded;
         let Some(known) = after.as_ref().or(deleted.as_ref()) else { return };
         let id = known.execution.id.as_str().to_owned();
         self.created += u64::from(created);
@@ -42,12 +42,12 @@ impl Catalogue {
         push_index_changes(&mut self.changes, before.as_ref(), after.as_ref());
         let floor_moved =
             before.as_ref().map(|head| head.floor_seq) != after.as_ref().map(|head| head.floor_seq);
-        if before.is_some() && floor_moved {
+        if before.is_some() && (floor_moved || base.is_some()) {
             self.changes.push(Change::Garbage { number, present: true });
-            self.removed = true;
+            self.removed |= floor_moved;
         }
-        if after.is_some() {
-            bases.iter().for_each(|(floor_seq, base)| push_base(&mut self.changes, number, *floor_seq, base));
+        if let Some((floor_seq, base)) = base.filter(|_| after.is_some()) {
+            push_base(&mut self.changes, number, floor_seq, &base);
         }
         self.before.push((number, id, before));
     }
@@ -122,9 +122,9 @@ impl Entry {
 
 fn push_base(changes: &mut Vec<Change>, number: u64, floor_seq: u64, base: &[u8]) {
     let pieces = pieces(base);
-    let parts = pieces.len() as u32;
+    let (parts, whole) = (pieces.len() as u32, crc32c::crc32c(base));
     for (part, bytes) in pieces {
-        let value = BasePart { number, floor_seq, part, parts, bytes }.encode();
+        let value = BasePart { number, floor_seq, part, parts, whole, bytes }.encode();
         changes.push(Change::BasePart { number, floor_seq, part, value });
     }
 }

@@ -10,6 +10,7 @@ use super::chunk::{Chunk, Header};
 use super::heads::HeadTables;
 use super::schema::{BASES, CHUNK_PARTS, CHUNKS, GARBAGE, GENERATIONS};
 use super::units::{SealError, Units};
+use super::value::BasePart;
 use crate::limits::CLEAN_UNITS_MAX;
 use crate::{Position, Seq};
 
@@ -111,20 +112,41 @@ fn generation_of(txn: &ReadTransaction, header: &Header) -> Result<Position, Eng
     row.map(|(key, _)| key.value()).ok_or_else(|| header.corrupt("the chunk is in no generation"))
 }
 
-/// The changes that remove the bases of an execution which are not in force.
+/// The changes that remove what is not of the base in force: older bases, and what a longer one with
+/// the same floor left.
 fn removable_bases(db: &Database, number: u64) -> Result<Vec<Change>, EngineError> {
     let txn = db.begin_read()?;
     let head = HeadTables::open(&txn)?.head(number)?;
     let bases = txn.open_table(BASES)?;
-    let mut keys = Vec::new();
+    let mut gone = Vec::new();
+    let kept = match &head {
+        Some(head) => base_in_force(&bases, number, head.floor_seq)?,
+        None => None,
+    };
     for row in bases.range((number, 0, 0)..=(number, Seq::MAX, u32::MAX))? {
-        keys.push(row?.0.value());
+        let (_, floor_seq, part) = row?.0.value();
+        let keep = match kept {
+            Some((in_force, parts)) => floor_seq > in_force || floor_seq == in_force && part < parts,
+            None => head.is_some(),
+        };
+        if !keep {
+            gone.push(Change::RemoveBasePart { number, floor_seq, part });
+        }
     }
-    let kept = head.as_ref().and_then(|head| {
-        keys.iter().rev().map(|(_, floor_seq, _)| *floor_seq).find(|floor_seq| *floor_seq <= head.floor_seq)
-    });
-    // Without a head all of them go; without one in force, none.
-    let keep_from = if head.is_some() { kept.unwrap_or(0) } else { Seq::MAX };
-    let gone = keys.into_iter().filter(|(_, floor_seq, _)| *floor_seq < keep_from);
-    Ok(gone.map(|(number, floor_seq, part)| Change::RemoveBasePart { number, floor_seq, part }).collect())
+    Ok(gone)
+}
+
+/// The floor and the number of parts of the base in force, if there is one.
+fn base_in_force(
+    bases: &ReadOnlyTable<(u64, u64, u32), &'static [u8]>,
+    number: u64,
+    floor_seq: Seq,
+) -> Result<Option<(Seq, u32)>, EngineError> {
+    let newest = bases.range((number, 0, 0)..=(number, floor_seq, u32::MAX))?.next_back().transpose()?;
+    let Some((key, _)) = newest else { return Ok(None) };
+    let key = (number, key.value().1, 0);
+    let wrong = |what: &str| EngineError::corrupt(number, floor_seq, 0, format!("the base: {what}"));
+    let row = bases.get(key)?.ok_or_else(|| wrong("a part is missing"))?;
+    let first = BasePart::decode(key, row.value()).map_err(|error| wrong(&error.to_string()))?;
+    Ok(Some((first.floor_seq, first.parts)))
 }

@@ -17,8 +17,8 @@ pub(super) struct Folded {
     pub(super) after: Option<Head>,
     /// The head before a deletion, if there was one: it knows the id.
     pub(super) deleted: Option<Head>,
-    /// The bases that trims left, each with its floor.
-    pub(super) bases: Vec<(Seq, Bytes)>,
+    /// The base that the last trim with a base left, with the floor of that trim.
+    pub(super) base: Option<(Seq, Bytes)>,
     /// Whether the head was made by these records.
     pub(super) created: bool,
 }
@@ -32,7 +32,7 @@ pub(super) fn fold<E: From<EngineError>>(
     scratch: &mut Scratch,
     sink: impl FnMut(CutChunk) -> Result<(), E>,
 ) -> Result<Folded, E> {
-    let mut fold = Fold { number, group, head: before.cloned(), cutter: None, bases: Vec::new(), sink };
+    let mut fold = Fold { number, group, head: before.cloned(), cutter: None, base: None, sink };
     let mut scratch = Some(scratch);
     if let (Some(head), Some(scratch)) = (&fold.head, scratch.take_if(|_| before.is_some())) {
         fold.cutter = Some(Cutter::new(head, scratch));
@@ -65,7 +65,7 @@ struct Fold<'a, S> {
     group: &'a Group,
     head: Option<Head>,
     cutter: Option<Cutter<'a>>,
-    bases: Vec<(Seq, Bytes)>,
+    base: Option<(Seq, Bytes)>,
     sink: S,
 }
 
@@ -87,8 +87,7 @@ impl<S> Fold<'_, S> {
         }
         head.trim(trim.floor_seq, trim.freed_bytes);
         if let Some(base) = trim.base {
-            self.bases.retain(|(floor_seq, _)| *floor_seq != trim.floor_seq);
-            self.bases.push((trim.floor_seq, Bytes::copy_from_slice(base)));
+            self.base = Some((trim.floor_seq, Bytes::copy_from_slice(base)));
         }
         Ok(())
     }
@@ -131,7 +130,7 @@ impl<S> Fold<'_, S> {
         if self.head.is_none() && deleted.is_none() {
             return Err(self.corrupt("the execution is not there").into());
         }
-        Ok(Folded { after: self.head, deleted, bases: self.bases, created })
+        Ok(Folded { after: self.head, deleted, base: self.base, created })
     }
 }
 

@@ -45,7 +45,8 @@ use super::error::EngineError;
 use crate::limits::GENERATIONS_CACHED_MAX;
 use crate::record::{RecordError, VERSION};
 use crate::{BatchSpan, ExecutionId, Head, ListQuery, PageSize, Producer, Seq, StoreId, StoredEvent};
-use cache::GenerationCache;
+use cache::SharedCache;
+use generation::Generation;
 use schema::{META, Tables};
 use units::{Budget, Units};
 use value::{FORMAT, decode_format, encode_format};
@@ -83,7 +84,7 @@ pub(crate) struct Archive {
     meta: RwLock<Meta>,
     /// How many sealings have made a trim or a deletion part of the archive.
     removals: AtomicU64,
-    generations: GenerationCache,
+    generations: SharedCache<Generation>,
     budget: Budget,
 }
 
@@ -109,7 +110,7 @@ impl Archive {
             sealing: Mutex::new(()),
             meta: RwLock::new(meta),
             removals: AtomicU64::new(0),
-            generations: GenerationCache::new(GENERATIONS_CACHED_MAX),
+            generations: SharedCache::new(GENERATIONS_CACHED_MAX),
             budget: Budget::default(),
         })
     }
@@ -135,8 +136,10 @@ impl Archive {
     /// except when only the freeing was paused or failed: then the outcome says that it is left.
     pub(crate) fn seal(&self, input: &SealInput, gate: Gate<'_>) -> Result<SealOutcome, SealError> {
         let _alone = self.sealing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut outcome = seal::seal(&self.db, self.units(gate)?, input)?;
-        self.set_meta(outcome.meta);
+        let sealed = seal::seal(&self.db, self.units(gate)?, input);
+        // Also after an error: what is left over takes room.
+        self.set_meta(read_meta(&self.db)?);
+        let mut outcome = sealed?;
         // After the commit, so that who loaded a generation before it sees this number change; before
         // the return, so that the caller still hides in memory what this commit removes.
         if outcome.removed {

@@ -129,16 +129,23 @@ pub(super) fn base(db: &Database, number: u64) -> Result<Option<Bytes>, EngineEr
     let newest = bases.range((number, 0, 0)..=(number, head.floor_seq, u32::MAX))?.next_back().transpose()?;
     let Some((key, _)) = newest else { return Ok(None) };
     let (_, floor_seq, _) = key.value();
-    let (mut base, mut parts, mut part) = (Vec::new(), 1, 0);
-    while part < parts {
+    let (mut base, mut part) = (Vec::new(), 0);
+    loop {
         let key = (number, floor_seq, part);
         let row = bases.get(key)?.ok_or_else(|| wrong("a part is missing"))?;
         let piece = BasePart::decode(key, row.value()).map_err(|error| wrong(&error.to_string()))?;
-        if part > 0 && piece.parts != parts || base.len() + piece.bytes.len() > RECORD_BODY_BYTES_MAX {
-            return Err(wrong("its parts do not belong together"));
-        }
         base.extend_from_slice(piece.bytes);
-        (parts, part) = (piece.parts, part + 1);
+        part += 1;
+        if base.len() > RECORD_BODY_BYTES_MAX {
+            return Err(wrong("it is longer than any that is written"));
+        }
+        if part == piece.parts {
+            let whole = crc32c::crc32c(&base) == piece.whole;
+            return if whole {
+                Ok(Some(Bytes::from(base)))
+            } else {
+                Err(wrong("its parts do not belong together"))
+            };
+        }
     }
-    Ok(Some(Bytes::from(base)))
 }

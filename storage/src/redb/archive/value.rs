@@ -52,6 +52,8 @@ pub(super) struct BasePart<'a> {
     pub(super) floor_seq: Seq,
     pub(super) part: u32,
     pub(super) parts: u32,
+    /// crc32c of the whole base: pieces of two bases with the same floor must not be joined.
+    pub(super) whole: u32,
     pub(super) bytes: &'a [u8],
 }
 
@@ -96,6 +98,7 @@ struct BaseBody<'a> {
     floor_seq: u64,
     part: u32,
     parts: u32,
+    whole: u32,
     bytes: &'a [u8],
 }
 
@@ -180,15 +183,15 @@ impl BeforeRow {
 
 impl<'a> BasePart<'a> {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let Self { number, floor_seq, part, parts, bytes } = *self;
-        frame(Kind::Base, &BaseBody { number, floor_seq, part, parts, bytes })
+        let Self { number, floor_seq, part, parts, whole, bytes } = *self;
+        frame(Kind::Base, &BaseBody { number, floor_seq, part, parts, whole, bytes })
     }
 
     pub(super) fn decode(key: (u64, Seq, u32), value: &'a [u8]) -> Result<Self, RecordError> {
-        let BaseBody { number, floor_seq, part, parts, bytes } = decode_value(Kind::Base, value)?;
+        let BaseBody { number, floor_seq, part, parts, whole, bytes } = decode_value(Kind::Base, value)?;
         if (number, floor_seq, part) != key || part >= parts {
             return Err(misplaced());
         }
-        Ok(Self { number, floor_seq, part, parts, bytes })
+        Ok(Self { number, floor_seq, part, parts, whole, bytes })
     }
 }

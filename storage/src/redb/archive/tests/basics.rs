@@ -6,6 +6,7 @@ use super::super::{Archive, ArchiveOpenError};
 use super::checks::check;
 use super::script::{play, script};
 use super::support::{Append, Journal, STORE, in_small_units, new_archive, payload};
+use super::tidy::check_tidy;
 use crate::StoreId;
 
 fn some(count: u64, length: usize) -> Append {
@@ -72,6 +73,7 @@ proptest! {
         });
         while archive.clean(&|| Ok(())).expect("sound") {}
         check(&archive, &journal.sealed);
+        check_tidy(&archive);
         let meta = archive.meta();
         archive.close().expect("closes");
         let archive = Archive::open(disk.open(), STORE).expect("opens again");

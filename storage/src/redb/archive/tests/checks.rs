@@ -1,6 +1,6 @@
 //! Compares everything an archive says with what the model says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Archive, Archived, Visibility};
 use super::model::{Execution, Model, log_id};
@@ -11,6 +11,12 @@ const SMALL_PAGE: PageSize = PageSize { events_max: 7, bytes_max: 3_000 };
 
 /// Every read function, over everything.
 pub(super) fn check(archive: &Archive, model: &Model) {
+    check_except(archive, model, &BTreeSet::new());
+}
+
+/// Every read function, while a sealing that concerns the executions `unfinished` has not ended. Their
+/// bases and their places in lists are the business of who knows what is not sealed.
+pub(super) fn check_except(archive: &Archive, model: &Model, unfinished: &BTreeSet<u64>) {
     let meta = archive.meta();
     assert_eq!(meta.sealed_position, model.position);
     assert_eq!(meta.next_number, model.last_number + 1);
@@ -23,9 +29,12 @@ pub(super) fn check(archive: &Archive, model: &Model) {
     }
     for execution in model.executions.values() {
         check_execution(archive, execution);
+        if !unfinished.contains(&execution.number) {
+            assert_eq!(archive.base(execution.number).expect("sound"), execution.base);
+        }
     }
     check_all(archive, model);
-    check_lists(archive, model);
+    check_lists(archive, model, unfinished);
 }
 
 fn check_execution(archive: &Archive, execution: &Execution) {
@@ -39,12 +48,11 @@ fn check_execution(archive: &Archive, execution: &Execution) {
     assert_eq!(read_to_end(archive, execution.number, 0, PageSize::default()), kept);
     assert_eq!(read_to_end(archive, execution.number, 0, SMALL_PAGE), kept);
     for cursor in
-        [execution.floor_seq, (execution.floor_seq + execution.tail_seq()) / 2, execution.tail_seq()]
+        [execution.floor_seq - 1, (execution.floor_seq + execution.tail_seq()) / 2, execution.tail_seq()]
     {
         let expected = &execution.events[(cursor.max(execution.floor_seq - 1)) as usize..];
         assert_eq!(read_to_end(archive, execution.number, cursor, SMALL_PAGE), expected);
     }
-    assert_eq!(archive.base(execution.number).expect("sound"), execution.base);
     check_times(archive, execution);
     check_batches(archive, execution);
 }
@@ -153,7 +161,7 @@ pub(super) fn all_to_end(
     events
 }
 
-fn check_lists(archive: &Archive, model: &Model) {
+fn check_lists(archive: &Archive, model: &Model, unfinished: &BTreeSet<u64>) {
     let mut queries = vec![ListQuery::default()];
     let phases = [Phase::Pending, Phase::InProgress, Phase::Completed];
     queries.extend(phases.map(|phase| ListQuery { phase: Some(phase), ..ListQuery::default() }));
@@ -168,14 +176,12 @@ fn check_lists(archive: &Archive, model: &Model) {
     let labels = BTreeMap::from([("no".to_owned(), "such".to_owned())]);
     queries.push(ListQuery { labels, ..ListQuery::default() });
     for query in queries {
-        let expected: Vec<u64> = model
-            .executions
-            .values()
-            .rev()
-            .filter(|execution| matches(&query, execution))
-            .map(|e| e.number)
-            .collect();
-        assert_eq!(list_to_end(archive, query), expected);
+        let numbers = model.executions.values().rev().filter(|execution| matches(&query, execution));
+        let mut expected: Vec<u64> = numbers.map(|execution| execution.number).collect();
+        expected.retain(|number| !unfinished.contains(number));
+        let mut listed = list_to_end(archive, query);
+        listed.retain(|number| !unfinished.contains(number));
+        assert_eq!(listed, expected);
     }
 }
 

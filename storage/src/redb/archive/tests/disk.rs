@@ -10,17 +10,25 @@ use redb::{Database, StorageBackend};
 pub(super) enum Crash {
     /// The process is gone, the machine is not: everything that was written is there.
     Killed,
-    /// The power went: only what was synced is there.
-    PowerCut,
+    /// The power went: what was synced is there, and of every other write since, in no order, it is
+    /// chance; the number chooses.
+    PowerCut(u64),
 }
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Disk(Arc<Mutex<State>>);
 
+#[derive(Debug)]
+enum Write {
+    Length(usize),
+    Bytes(usize, Vec<u8>),
+}
+
 #[derive(Debug, Default)]
 struct State {
     written: Vec<u8>,
     synced: Vec<u8>,
+    since: Vec<Write>,
     /// Writes, changes of length and syncs so far.
     calls: usize,
     fuse: Option<(usize, Crash)>,
@@ -35,6 +43,11 @@ impl Disk {
 
     pub(super) fn open(&self) -> Database {
         Database::builder().create_with_backend(self.clone()).expect("the image is a database")
+    }
+
+    /// What a killed process would leave now.
+    pub(super) fn image_now(&self) -> Vec<u8> {
+        self.state().written.clone()
     }
 
     pub(super) fn calls(&self) -> usize {
@@ -60,8 +73,7 @@ impl Disk {
         if let Some((call, crash)) = state.fuse
             && call == state.calls
         {
-            let image = if crash == Crash::Killed { &state.written } else { &state.synced };
-            state.image = Some(image.clone());
+            state.image = Some(state.left_by(crash));
         }
         state.calls += 1;
         change(&mut state)
@@ -80,18 +92,54 @@ impl StorageBackend for Disk {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.change(|state| state.written.resize(len as usize, 0));
+        self.change(|state| state.write(Write::Length(len as usize)));
         Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.change(|state| state.synced.clone_from(&state.written));
+        self.change(|state| {
+            for write in std::mem::take(&mut state.since) {
+                write.to(&mut state.synced);
+            }
+        });
         Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let start = offset as usize;
-        self.change(|state| state.written[start..start + data.len()].copy_from_slice(data));
+        self.change(|state| state.write(Write::Bytes(start, data.to_vec())));
         Ok(())
+    }
+}
+
+impl State {
+    fn write(&mut self, write: Write) {
+        write.to(&mut self.written);
+        self.since.push(write);
+    }
+
+    fn left_by(&self, crash: Crash) -> Vec<u8> {
+        let Crash::PowerCut(mut chance) = crash else { return self.written.clone() };
+        let mut image = self.synced.clone();
+        for write in &self.since {
+            chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            if chance >> 63 == 0 {
+                write.to(&mut image);
+            }
+        }
+        image
+    }
+}
+
+impl Write {
+    fn to(&self, image: &mut Vec<u8>) {
+        match self {
+            Self::Length(length) => image.resize(*length, 0),
+            Self::Bytes(start, bytes) => {
+                // A write behind the end of what is left made the file longer all the same.
+                image.resize(image.len().max(start + bytes.len()), 0);
+                image[*start..start + bytes.len()].copy_from_slice(bytes);
+            }
+        }
     }
 }

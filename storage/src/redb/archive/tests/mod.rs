@@ -5,5 +5,8 @@ mod model;
 mod script;
 mod checks;
 mod disk;
+mod tidy;
 
 mod basics;
+mod crash;
+mod corruption;

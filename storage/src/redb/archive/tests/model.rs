@@ -50,6 +50,17 @@ pub(super) fn log_id(number: u64) -> LogId {
     LogId(u128::from(number) << 64 | 7)
 }
 
+impl Op {
+    pub(super) fn number(&self) -> u64 {
+        match self {
+            Self::Create { number, .. }
+            | Self::Append { number, .. }
+            | Self::Trim { number, .. }
+            | Self::Delete { number } => *number,
+        }
+    }
+}
+
 impl Execution {
     pub(super) fn tail_seq(&self) -> Seq {
         self.events.len() as u64

@@ -1,6 +1,6 @@
 //! A journal for tests: writes commits as the writer does, and cuts them for sealing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -134,6 +134,11 @@ impl Journal {
             last_position: last.last_position,
             commits: cut.iter().map(|written| written.bytes.clone()).collect(),
         }
+    }
+
+    /// The executions that the first `commits` concern.
+    pub(super) fn concerned(&self, commits: usize) -> BTreeSet<u64> {
+        self.unsealed[..commits].iter().flat_map(|written| &written.ops).map(Op::number).collect()
     }
 
     /// Notes that everything up to a row is sealed.

@@ -243,3 +243,109 @@ impl<'a> Iterator for Events<'a> {
         Some(step)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn header() -> impl Strategy<Value = Header> {
+        let numbers = (any::<u64>(), 1..1_000_000u64, 0..500u64, 1..1_000_000u64, 0..1_000u64);
+        (numbers, any::<u64>(), any::<u64>(), any::<u32>(), any::<bool>(), 0..3u32).prop_map(
+            |(
+                (number, first_seq, more, first_position, hole),
+                time,
+                duration,
+                raw_bytes,
+                compressed,
+                parts,
+            )| Header {
+                number,
+                first_seq,
+                last_seq: first_seq + more,
+                first_position,
+                last_position: first_position + more + hole,
+                first_time_ns: time,
+                last_time_ns: time.saturating_add(duration),
+                raw_bytes: raw_bytes % 32_000 + 501,
+                compressed,
+                parts,
+            },
+        )
+    }
+
+    fn whole() -> impl Strategy<Value = (Header, Vec<(String, u64, u64)>, Vec<u8>)> {
+        let marks = proptest::collection::vec((".{0,20}", any::<u64>(), any::<u64>()), 0..5);
+        (header(), marks, proptest::collection::vec(any::<u8>(), 0..2_000))
+    }
+
+    fn encode(header: Header, marks: &[(String, u64, u64)], block: &[u8]) -> Vec<u8> {
+        let marks = marks.iter().map(|(id, epoch, seq)| Mark { id, epoch: *epoch, seq: *seq }).collect();
+        Chunk { header, marks, block }.encode()
+    }
+
+    /// Everything a reader does with a value.
+    fn read(key: (u64, Seq), value: &[u8]) -> Result<usize, EngineError> {
+        let chunk = Chunk::decode(key, value)?;
+        let raw = chunk.header.expand(chunk.block)?;
+        assert_eq!(raw.len(), chunk.header.raw_bytes as usize);
+        chunk.header.events(&raw).try_fold(0, |count, event| event.map(|_| count + 1))
+    }
+
+    proptest! {
+        #[test]
+        fn a_chunk_is_decoded_as_it_was_encoded((header, marks, block) in whole()) {
+            let value = encode(header, &marks, &block);
+            let chunk = Chunk::decode((header.number, header.first_seq), &value).expect("just encoded");
+            prop_assert_eq!(chunk.header, header);
+            prop_assert_eq!(chunk.block, &block[..]);
+            let decoded: Vec<_> = chunk.marks.iter().map(|m| (m.id.to_owned(), m.epoch, m.seq)).collect();
+            prop_assert_eq!(decoded, marks);
+        }
+
+        #[test]
+        fn any_flipped_bit_of_a_chunk_is_an_error((header, marks, block) in whole(), bit in any::<usize>()) {
+            let mut value = encode(header, &marks, &block);
+            let bit = bit % (value.len() * 8);
+            value[bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(Chunk::decode((header.number, header.first_seq), &value).is_err());
+        }
+
+        #[test]
+        fn arbitrary_bytes_are_never_a_chunk_and_never_panic(value in proptest::collection::vec(any::<u8>(), 0..500)) {
+            prop_assert!(read((1, 1), &value).is_err());
+            prop_assert!(decode_part((1, 1, 0), &value).is_err());
+        }
+
+        #[test]
+        fn a_block_that_is_not_what_its_header_says_is_an_error_and_never_panics(
+            (header, marks, block) in whole(),
+        ) {
+            // The checksum is right here, so whatever is wrong was written wrong.
+            let value = encode(header, &marks, &block);
+            prop_assert!(read((header.number, header.first_seq), &value).is_err());
+        }
+
+        #[test]
+        fn a_header_that_cannot_be_right_is_refused(
+            header in header(),
+            change in 0..8usize,
+        ) {
+            let key = (header.number, header.first_seq);
+            let changes: [fn(&mut Header); 8] = [
+                |header| header.number ^= 1,
+                |header| header.first_seq += 1,
+                |header| header.last_seq = u64::MAX,
+                |header| header.last_seq = header.first_seq - 1,
+                |header| header.last_position = header.first_position.wrapping_sub(1),
+                |header| header.raw_bytes = u32::MAX,
+                |header| header.raw_bytes = RAW_BYTES_LIMIT as u32 + 1,
+                |header| (header.last_seq, header.last_position) = (u64::MAX - 1, 0),
+            ];
+            let mut wrong = header;
+            changes[change](&mut wrong);
+            prop_assert!(Chunk::decode(key, &encode(wrong, &[], &[])).is_err());
+        }
+    }
+}

@@ -278,3 +278,114 @@ fn put_mark(marks: &mut Vec<OwnMark>, mark: OwnMark) {
         None => marks.push(mark),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::record::{BatchStart, ProducerStamp};
+    use crate::{Creation, ExecutionId, LogId, Producer};
+
+    fn head() -> Head {
+        let id = ExecutionId::parse("cut").expect("allowed");
+        Head::new(&Creation { number: 7, id, log_id: LogId(1), digest: 0, labels: Default::default() })
+    }
+
+    fn payload(seed: u64, length: usize, random: bool) -> Vec<u8> {
+        let mut state = seed | 1;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize
+        };
+        (0..length).map(|_| if random { next() as u8 } else { b"{\"text\": \"abc"[next() % 13] }).collect()
+    }
+
+    /// The frames of records with these payloads, each an append of one of three producers.
+    fn frames(payloads: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let frame = |(index, payload): (usize, &Vec<u8>)| {
+            let seq = index as u64 + 1;
+            let producer = Producer { id: format!("p{}", seq % 3).into(), epoch: 1, seq: seq / 3 };
+            let stamp = Some(ProducerStamp { producer, digest: 5 });
+            let batch = Some(BatchStart { events: 1, producer: stamp, rule_state: None });
+            let record = EventRecord {
+                number: 7,
+                seq,
+                position: seq * 2,
+                record_time_ns: seq,
+                type_tag: 1,
+                custom_type: None,
+                head_change: None,
+                batch,
+                payload,
+            };
+            let mut frame = Vec::new();
+            record.encode(&mut frame);
+            frame
+        };
+        payloads.iter().enumerate().map(frame).collect()
+    }
+
+    fn cut_all(frames: &[Vec<u8>]) -> Vec<CutChunk> {
+        let mut scratch = Scratch::default();
+        let mut cutter = Cutter::new(&head(), &mut scratch);
+        let mut chunks = Vec::new();
+        for frame in frames {
+            let (event, _) = EventRecord::decode(frame).expect("just encoded");
+            chunks.extend(std::iter::from_fn(|| cutter.make_room(frame)));
+            cutter.push(frame, &event);
+        }
+        chunks.extend(std::iter::from_fn(|| cutter.finish()));
+        chunks
+    }
+
+    fn check(frames: &[Vec<u8>], chunks: &[CutChunk]) {
+        let mut next = 0;
+        for cut in chunks {
+            let chunk = Chunk::decode((7, next as u64 + 1), &cut.value).expect("just encoded");
+            assert_eq!(chunk.header, cut.header);
+            assert!(cut.value.len() <= ARCHIVE_VALUE_BYTES_MAX, "{} bytes", cut.value.len());
+            let raw = chunk.header.expand(cut.parted_block.as_deref().unwrap_or(chunk.block)).expect("sound");
+            let records = cut.header.records() as usize;
+            assert!(records == 1 || raw.len() <= CHUNK_RAW_BYTES_MAX);
+            assert_eq!(raw, frames[next..next + records].concat());
+            chunk.header.events(&raw).for_each(|event| drop(event.expect("sound")));
+            next += records;
+            for mark in &chunk.marks {
+                let last = (1..=next as u64).rfind(|seq| format!("p{}", seq % 3) == mark.id);
+                assert_eq!(Some(mark.seq), last.map(|seq| seq / 3));
+            }
+            assert_eq!(chunk.marks.len(), next.min(3));
+        }
+        assert_eq!(next, frames.len());
+    }
+
+    proptest! {
+        #[test]
+        fn chunks_hold_exactly_the_records_that_were_given_in_order(
+            events in proptest::collection::vec(
+                (any::<u64>(), prop_oneof![9 => 0..900usize, 1 => 900..600_000usize], any::<bool>()),
+                1..150,
+            ),
+        ) {
+            let payloads: Vec<_> =
+                events.into_iter().map(|(seed, length, random)| payload(seed, length, random)).collect();
+            let frames = frames(&payloads);
+            check(&frames, &cut_all(&frames));
+        }
+    }
+
+    #[test]
+    fn chunks_of_many_alike_records_fill_their_pages() {
+        for (length, random) in [(256, true), (256, false), (1_000, true), (1_000, false), (60, false)] {
+            let payloads: Vec<_> =
+                (0..2_000_000 / length as u64).map(|seed| payload(seed, length, random)).collect();
+            let frames = frames(&payloads);
+            let chunks = cut_all(&frames);
+            check(&frames, &chunks);
+            let values: usize = chunks.iter().map(|chunk| chunk.value.len()).sum();
+            let pages: usize = chunks.iter().map(|chunk| pages::room(chunk.value.len())).sum();
+            assert!(values * 100 / pages >= FILL_GOOD_PERCENT, "{values} of {pages} with {length}, {random}");
+        }
+    }
+}

@@ -178,7 +178,7 @@ impl Archive {
     }
 
     /// The archived events of an execution after a cursor: contiguous, never below the archived floor,
-    /// at least one if there is one.
+    /// at least one if there is one. Fewer than fit do not mean that there are no more.
     pub(crate) fn read(
         &self,
         number: u64,

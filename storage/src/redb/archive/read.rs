@@ -24,6 +24,15 @@ impl PageFill {
         Self { size, bytes: 0 }
     }
 
+    /// Whether a page of so many events had better end here, because what comes next most likely does
+    /// not fit and would have to be decompressed again for the next page.
+    fn ends_well(&self, events: usize, next: &Header) -> bool {
+        let events_after = events.saturating_add(usize::try_from(next.records()).unwrap_or(usize::MAX));
+        let full =
+            events_after > self.size.events_max || self.bytes + next.raw_bytes as usize > self.size.bytes_max;
+        full && (events >= self.size.events_max / 2 || self.bytes >= self.size.bytes_max / 2)
+    }
+
     /// Counts an event that was put into the page, now this long. Returns whether the page is full.
     pub(super) fn took(&mut self, payload_bytes: usize, events: usize) -> bool {
         self.bytes += payload_bytes;
@@ -31,7 +40,8 @@ impl PageFill {
     }
 }
 
-/// The archived events after a cursor, at least one if there is one. Starts at the floor if the
+/// The archived events after a cursor, at least one if there is one; fewer than fit do not mean that
+/// there are no more. Starts at the floor if the
 /// cursor is below it.
 pub(super) fn read(
     db: &Database,
@@ -48,7 +58,10 @@ pub(super) fn read(
     let mut next_seq = start;
     while next_seq <= head.tail_seq {
         let (header, raw) = tables.expanded_at(number, next_seq)?;
-        if push_events(&mut events, &mut page, &header, &raw, next_seq)? {
+        // The chunk that comes next is taken to be like this one.
+        if push_events(&mut events, &mut page, &header, &raw, next_seq)?
+            || page.ends_well(events.len(), &header)
+        {
             break;
         }
         next_seq = header.last_seq + 1;

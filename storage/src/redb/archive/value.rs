@@ -195,3 +195,44 @@ impl<'a> BasePart<'a> {
         Ok(Self { number, floor_seq, part, parts, whole, bytes })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn small_values_are_decoded_as_they_were_encoded(
+            numbers in any::<[u64; 5]>(),
+            id in ".{0,50}",
+            deleted: bool,
+            bytes in proptest::collection::vec(any::<u8>(), 0..300),
+        ) {
+            let [sealed_row, sealed_position, next_number, executions, used_bytes] = numbers;
+            let meta = Meta { sealed_row, sealed_position, next_number, executions, used_bytes };
+            prop_assert_eq!(Meta::decode(&meta.encode()), Ok(meta));
+            let row = IdRow { number: sealed_row, deleted };
+            prop_assert_eq!(IdRow::decode(&row.encode()), Ok(row));
+            let row = GenerationRow { last_position: u64::MAX, raw_bytes: sealed_row };
+            prop_assert_eq!(GenerationRow::decode(sealed_row, &row.encode(sealed_row)), Ok(row));
+            let row = BeforeRow { id, head: None };
+            prop_assert_eq!(BeforeRow::decode(3, &BeforeRow::encode(3, &row.id, None)), Ok(row));
+            let part = BasePart { number: 1, floor_seq: sealed_row, part: 2, parts: 3, whole: 4, bytes: &bytes };
+            let value = part.encode();
+            prop_assert_eq!(BasePart::decode((1, sealed_row, 2), &value), Ok(part));
+            prop_assert!(BasePart::decode((1, sealed_row, 1), &value).is_err());
+        }
+
+        #[test]
+        fn arbitrary_bytes_are_no_value_and_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert!(decode_format(&bytes).is_err());
+            prop_assert!(Meta::decode(&bytes).is_err());
+            prop_assert!(IdRow::decode(&bytes).is_err());
+            prop_assert!(GenerationRow::decode(1, &bytes).is_err());
+            prop_assert!(BeforeRow::decode(1, &bytes).is_err());
+            prop_assert!(BasePart::decode((1, 1, 0), &bytes).is_err());
+        }
+    }
+}

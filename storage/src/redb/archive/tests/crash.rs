@@ -8,7 +8,7 @@ use super::super::{Archive, SealError, SealPaused};
 use super::checks::{check, check_except};
 use super::disk::{Crash, Disk};
 use super::script::{play, script};
-use super::support::{Journal, STORE, in_small_units, new_archive};
+use super::support::{Append, Journal, STORE, in_small_units, new_archive, payload};
 use super::tidy::check_tidy;
 
 /// Where and how a sealing is cut short.
@@ -124,5 +124,24 @@ proptest! {
         while machine.archive.clean(&|| Ok(())).expect("sound") {}
         check(&machine.archive, &journal.sealed);
         check_tidy(&machine.archive);
+    }
+}
+
+#[test]
+fn a_sealing_that_has_ended_survives_a_power_cut() {
+    let (disk, archive) = new_archive();
+    let mut journal = Journal::default();
+    let number = journal.create("one", &[], Append::of([payload(1, 100, true)]));
+    for round in 0..5 {
+        journal.append(number, Append::of((0..200).map(|seed| payload(seed, 300, true))));
+        if round == 3 {
+            journal.trim(number, 300, None);
+        }
+        journal.seal_all(&archive);
+        for chance in 0..8 {
+            let left = Disk::with_image(disk.left_by(Crash::PowerCut(chance * 0x1234_5678_9ABC_DEF1)));
+            let archive = Archive::open(left.open(), STORE).expect("a power cut leaves an archive");
+            check(&archive, &journal.sealed);
+        }
     }
 }

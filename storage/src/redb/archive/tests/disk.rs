@@ -42,12 +42,19 @@ impl Disk {
     }
 
     pub(super) fn open(&self) -> Database {
-        Database::builder().create_with_backend(self.clone()).expect("the image is a database")
+        let mut builder = Database::builder();
+        builder.set_repair_callback(|_| panic!("an archive never needs a full repair, however it was left"));
+        builder.create_with_backend(self.clone()).expect("the image is a database")
     }
 
     /// What a killed process would leave now.
     pub(super) fn image_now(&self) -> Vec<u8> {
-        self.state().written.clone()
+        self.left_by(Crash::Killed)
+    }
+
+    /// What a crash would leave now.
+    pub(super) fn left_by(&self, crash: Crash) -> Vec<u8> {
+        self.state().left_by(crash)
     }
 
     pub(super) fn calls(&self) -> usize {

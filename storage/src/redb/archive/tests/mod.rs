@@ -5,8 +5,12 @@ mod model;
 mod script;
 mod checks;
 mod disk;
+mod bulk;
 mod tidy;
 
 mod basics;
 mod crash;
 mod corruption;
+mod lists;
+mod measure;
+mod races;

@@ -9,9 +9,7 @@ use super::super::error::EngineError;
 use super::cache::Shared;
 use super::generation::{Generation, Placed, generation_from};
 use super::read::PageFill;
-use super::schema::META;
-use super::value::Meta;
-use super::{Archive, STATE_KEY};
+use super::{Archive, meta_in};
 use crate::{ExecutionRef, PageSize, Position, Seq, StoredEvent};
 
 /// What is known in memory of an execution and not yet in the archive.
@@ -103,10 +101,7 @@ impl Archive {
     ) -> Result<Result<Shared<'_, Generation>, Position>, EngineError> {
         let txn = self.db.begin_read()?;
         let Some(span) = generation_from(&txn, after.saturating_add(1))? else {
-            let state = txn.open_table(META)?.get(STATE_KEY)?;
-            let state = state.ok_or_else(|| EngineError::corrupt(0, 0, 0, "the state is missing"))?;
-            let meta = Meta::decode(state.value()).map_err(|error| EngineError::corrupt(0, 0, 0, error))?;
-            return Ok(Err(meta.sealed_position));
+            return Ok(Err(meta_in(&txn)?.sealed_position));
         };
         drop(txn);
         self.generations.get(span.first_position, removals, || Generation::load(&self.db, span)).map(Ok)

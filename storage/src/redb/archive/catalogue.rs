@@ -1,10 +1,11 @@
 //! What a sealing changes besides chunks: heads, ids, indexes, bases. Collected first, written last.
 
+use super::bases::push_base;
 use super::change::Change;
-use super::fold::{Folded, pieces};
+use super::fold::Folded;
 use super::schema::label_key;
 use super::units::{SealError, Units};
-use super::value::{BasePart, BeforeRow, IdRow};
+use super::value::{BeforeRow, IdRow};
 use crate::Head;
 use crate::record::encode_head;
 
@@ -24,8 +25,8 @@ pub(super) struct Catalogue {
 }
 
 impl Catalogue {
-    /// Takes what became of one execution. Call in ascending numbers.
-    pub(super) fn add(&mut self, number: u64, before: Option<Head>, folded: Folded) {
+    /// Takes what became of one execution in a sealing that ends at a row. Call in ascending numbers.
+    pub(super) fn add(&mut self, number: u64, row: u64, before: Option<Head>, folded: Folded) {
         let Folded { after, deleted, base, created } = folded;
         let Some(known) = after.as_ref().or(deleted.as_ref()) else { return };
         let id = known.execution.id.as_str().to_owned();
@@ -46,8 +47,8 @@ impl Catalogue {
             self.changes.push(Change::Garbage { number, present: true });
             self.removed |= floor_moved;
         }
-        if let Some((floor_seq, base)) = base.filter(|_| after.is_some()) {
-            push_base(&mut self.changes, number, floor_seq, &base);
+        if let Some(base) = base.filter(|_| after.is_some()) {
+            push_base(&mut self.changes, number, row, &base);
         }
         self.before.push((number, id, before));
     }
@@ -69,6 +70,8 @@ impl Catalogue {
                 units.push(Change::Before { number, value })?;
             }
             units.flush()?;
+        } else {
+            units.keep_together();
         }
         self.changes.into_iter().try_for_each(|change| units.push(change))
     }
@@ -117,14 +120,5 @@ impl Entry {
             Self::Phase(phase, number) => Change::Phase { phase: *phase, number: *number, listed },
             Self::Label(label, number) => Change::Label { label: label.clone(), number: *number, listed },
         }
-    }
-}
-
-fn push_base(changes: &mut Vec<Change>, number: u64, floor_seq: u64, base: &[u8]) {
-    let pieces = pieces(base);
-    let (parts, whole) = (pieces.len() as u32, crc32c::crc32c(base));
-    for (part, bytes) in pieces {
-        let value = BasePart { number, floor_seq, part, parts, whole, bytes }.encode();
-        changes.push(Change::BasePart { number, floor_seq, part, value });
     }
 }

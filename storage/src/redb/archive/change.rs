@@ -25,9 +25,9 @@ pub(super) enum Change {
     /// Lists an execution under a label, or no longer.
     Label { label: String, number: u64, listed: bool },
     /// Stores one piece of a base.
-    BasePart { number: u64, floor_seq: Seq, part: u32, value: Vec<u8> },
+    BasePart { number: u64, row: u64, part: u32, value: Vec<u8> },
     /// Removes one piece of a base.
-    RemoveBasePart { number: u64, floor_seq: Seq, part: u32 },
+    RemoveBasePart { number: u64, row: u64, part: u32 },
     /// Marks an execution as one that may have something to free, or no longer.
     Garbage { number: u64, present: bool },
     /// Stores a chunk and its place in a generation.
@@ -130,11 +130,11 @@ impl Change {
             Self::Label { label, number, listed } => {
                 mark(&mut tables.by_label, (label.as_str(), *number), key_bytes, *listed)
             }
-            Self::BasePart { number, floor_seq, part, value } => {
-                put(&mut tables.bases, (*number, *floor_seq, *part), key_bytes, Some(value))
+            Self::BasePart { number, row, part, value } => {
+                put(&mut tables.bases, (*number, *row, *part), key_bytes, Some(value))
             }
-            Self::RemoveBasePart { number, floor_seq, part } => {
-                put(&mut tables.bases, (*number, *floor_seq, *part), key_bytes, None)
+            Self::RemoveBasePart { number, row, part } => {
+                put(&mut tables.bases, (*number, *row, *part), key_bytes, None)
             }
             Self::Garbage { number, present } => mark(&mut tables.garbage, *number, key_bytes, *present),
             Self::ChunkPart { number, first_seq, part, value } => {

@@ -5,12 +5,12 @@
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase};
 
 use super::super::error::EngineError;
+use super::bases;
 use super::change::Change;
 use super::chunk::{Chunk, Header};
 use super::heads::HeadTables;
-use super::schema::{BASES, CHUNK_PARTS, CHUNKS, GARBAGE, GENERATIONS};
+use super::schema::{CHUNK_PARTS, CHUNKS, GARBAGE, GENERATIONS};
 use super::units::{SealError, Units};
-use super::value::BasePart;
 use crate::limits::CLEAN_UNITS_MAX;
 use crate::{Position, Seq};
 
@@ -57,7 +57,9 @@ fn clean_one(db: &Database, units: &mut Units<'_>, number: u64, units_max: u64) 
         }
         from_seq = next_seq;
     }
-    for change in removable_bases(db, number)? {
+    let mut changes = Vec::new();
+    bases::push_remove_old(&mut changes, db, number)?;
+    for change in changes {
         units.push(change)?;
     }
     units.push(Change::Garbage { number, present: false })?;
@@ -110,43 +112,4 @@ fn generation_of(txn: &ReadTransaction, header: &Header) -> Result<Position, Eng
     let generations = txn.open_table(GENERATIONS)?;
     let row = generations.range(..=header.first_position)?.next_back().transpose()?;
     row.map(|(key, _)| key.value()).ok_or_else(|| header.corrupt("the chunk is in no generation"))
-}
-
-/// The changes that remove what is not of the base in force: older bases, and what a longer one with
-/// the same floor left.
-fn removable_bases(db: &Database, number: u64) -> Result<Vec<Change>, EngineError> {
-    let txn = db.begin_read()?;
-    let head = HeadTables::open(&txn)?.head(number)?;
-    let bases = txn.open_table(BASES)?;
-    let mut gone = Vec::new();
-    let kept = match &head {
-        Some(head) => base_in_force(&bases, number, head.floor_seq)?,
-        None => None,
-    };
-    for row in bases.range((number, 0, 0)..=(number, Seq::MAX, u32::MAX))? {
-        let (_, floor_seq, part) = row?.0.value();
-        let keep = match kept {
-            Some((in_force, parts)) => floor_seq > in_force || floor_seq == in_force && part < parts,
-            None => head.is_some(),
-        };
-        if !keep {
-            gone.push(Change::RemoveBasePart { number, floor_seq, part });
-        }
-    }
-    Ok(gone)
-}
-
-/// The floor and the number of parts of the base in force, if there is one.
-fn base_in_force(
-    bases: &ReadOnlyTable<(u64, u64, u32), &'static [u8]>,
-    number: u64,
-    floor_seq: Seq,
-) -> Result<Option<(Seq, u32)>, EngineError> {
-    let newest = bases.range((number, 0, 0)..=(number, floor_seq, u32::MAX))?.next_back().transpose()?;
-    let Some((key, _)) = newest else { return Ok(None) };
-    let key = (number, key.value().1, 0);
-    let wrong = |what: &str| EngineError::corrupt(number, floor_seq, 0, format!("the base: {what}"));
-    let row = bases.get(key)?.ok_or_else(|| wrong("a part is missing"))?;
-    let first = BasePart::decode(key, row.value()).map_err(|error| wrong(&error.to_string()))?;
-    Ok(Some((first.floor_seq, first.parts)))
 }

@@ -17,8 +17,8 @@ pub(super) struct Folded {
     pub(super) after: Option<Head>,
     /// The head before a deletion, if there was one: it knows the id.
     pub(super) deleted: Option<Head>,
-    /// The base that the last trim with a base left, with the floor of that trim.
-    pub(super) base: Option<(Seq, Bytes)>,
+    /// The base that the last trim with a base left.
+    pub(super) base: Option<Bytes>,
     /// Whether the head was made by these records.
     pub(super) created: bool,
 }
@@ -65,7 +65,7 @@ struct Fold<'a, S> {
     group: &'a Group,
     head: Option<Head>,
     cutter: Option<Cutter<'a>>,
-    base: Option<(Seq, Bytes)>,
+    base: Option<Bytes>,
     sink: S,
 }
 
@@ -87,7 +87,7 @@ impl<S> Fold<'_, S> {
         }
         head.trim(trim.floor_seq, trim.freed_bytes);
         if let Some(base) = trim.base {
-            self.base = Some((trim.floor_seq, Bytes::copy_from_slice(base)));
+            self.base = Some(Bytes::copy_from_slice(base));
         }
         Ok(())
     }

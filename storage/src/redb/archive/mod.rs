@@ -15,6 +15,7 @@ mod heads;
 mod group;
 mod cut;
 mod fold;
+mod bases;
 mod catalogue;
 mod settle;
 mod seal;
@@ -32,7 +33,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
-use redb::{Database, ReadableDatabase};
+use redb::{Database, ReadTransaction, ReadableDatabase};
 
 pub(crate) use all::{AllArchived, Overlay, Visibility};
 pub(crate) use heads::Archived;
@@ -191,7 +192,7 @@ impl Archive {
     /// The base that the last archived trim with a base left. A trim that is not archived yet may have
     /// a newer one, which the caller must prefer.
     pub(crate) fn base(&self, number: u64) -> Result<Option<Bytes>, EngineError> {
-        read::base(&self.db, number)
+        bases::base(&self.db, number)
     }
 
     /// The cursor from which a reader gets the archived events with a time not before `since_ns`, in
@@ -248,7 +249,11 @@ fn check_format(db: &Database, store_id: StoreId) -> Result<(), ArchiveOpenError
 }
 
 fn read_meta(db: &Database) -> Result<Meta, EngineError> {
-    let meta = db.begin_read()?.open_table(META)?;
+    meta_in(&db.begin_read()?)
+}
+
+fn meta_in(txn: &ReadTransaction) -> Result<Meta, EngineError> {
+    let meta = txn.open_table(META)?;
     let row = meta.get(STATE_KEY)?.ok_or_else(|| EngineError::corrupt(0, 0, 0, "the state is missing"))?;
     Meta::decode(row.value()).map_err(|error| EngineError::corrupt(0, 0, 0, format!("the state: {error}")))
 }

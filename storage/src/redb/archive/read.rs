@@ -8,9 +8,7 @@ use redb::{Database, ReadableDatabase};
 use super::super::error::EngineError;
 use super::chunk::{Chunk, Header, decode_part};
 use super::heads::HeadTables;
-use super::schema::{BASES, EventTables};
-use super::value::BasePart;
-use crate::limits::RECORD_BODY_BYTES_MAX;
+use super::schema::EventTables;
 use crate::{PageSize, Seq, StoredEvent};
 
 /// Collects events until a page is full.
@@ -130,35 +128,5 @@ impl EventTables {
             }
         }
         Ok(block)
-    }
-}
-
-/// The base in force at the archived floor.
-pub(super) fn base(db: &Database, number: u64) -> Result<Option<Bytes>, EngineError> {
-    let txn = db.begin_read()?;
-    let Some(head) = HeadTables::open(&txn)?.head(number)? else { return Ok(None) };
-    let bases = txn.open_table(BASES)?;
-    let wrong = |what: &str| EngineError::corrupt(number, head.floor_seq, 0, format!("the base: {what}"));
-    let newest = bases.range((number, 0, 0)..=(number, head.floor_seq, u32::MAX))?.next_back().transpose()?;
-    let Some((key, _)) = newest else { return Ok(None) };
-    let (_, floor_seq, _) = key.value();
-    let (mut base, mut part) = (Vec::new(), 0);
-    loop {
-        let key = (number, floor_seq, part);
-        let row = bases.get(key)?.ok_or_else(|| wrong("a part is missing"))?;
-        let piece = BasePart::decode(key, row.value()).map_err(|error| wrong(&error.to_string()))?;
-        base.extend_from_slice(piece.bytes);
-        part += 1;
-        if base.len() > RECORD_BODY_BYTES_MAX {
-            return Err(wrong("it is longer than any that is written"));
-        }
-        if part == piece.parts {
-            let whole = crc32c::crc32c(&base) == piece.whole;
-            return if whole {
-                Ok(Some(Bytes::from(base)))
-            } else {
-                Err(wrong("its parts do not belong together"))
-            };
-        }
     }
 }

@@ -38,8 +38,8 @@ pub(super) const GENERATIONS: Rows<u64> = TableDefinition::new("generations");
 /// Key: first position of a generation, then the key of each chunk that was sealed with it.
 /// Rows above the last sealed position are left over from a sealing that did not end.
 pub(super) const GENERATION_CHUNKS: Marks<(u64, u64, u64)> = TableDefinition::new("gen_chunks");
-/// Key: number of an execution, the floor its trim set, part from 0. Value: a piece of its base.
-/// The base in force is the one with the highest floor that is not above that of the head.
+/// Key: number of an execution, row at which the sealing ends that brought the base, part from 0.
+/// Value: a piece of the base. In force is the one with the highest row up to `sealed_row`.
 pub(super) const BASES: Rows<(u64, u64, u32)> = TableDefinition::new("bases");
 /// Key: number of an execution that was trimmed or deleted and may still have chunks to free.
 pub(super) const GARBAGE: Marks<u64> = TableDefinition::new("garbage");

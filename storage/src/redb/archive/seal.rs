@@ -94,7 +94,7 @@ impl Sealing<'_> {
             let heads = heads::heads(self.db, some.iter().map(|(number, _)| *number))?;
             for ((number, group), head) in some.into_iter().zip(heads) {
                 let folded = self.fold_one(number, head.as_ref(), group)?;
-                self.catalogue.add(number, head, folded);
+                self.catalogue.add(number, self.input.last_row, head, folded);
             }
         }
     }
@@ -125,6 +125,8 @@ impl Sealing<'_> {
         };
         self.outcome.removed = self.catalogue.removed;
         self.catalogue.write(&mut self.units)?;
+        // Whoever sees the generation must see the heads of its executions, and the other way round.
+        self.units.keep_together();
         if self.outcome.chunks > 0 {
             let row =
                 GenerationRow { last_position: self.input.last_position, raw_bytes: self.outcome.raw_bytes };

@@ -4,6 +4,7 @@
 use redb::{Database, ReadableDatabase};
 
 use super::super::error::EngineError;
+use super::bases;
 use super::catalogue::{head_value, push_index_changes};
 use super::change::Change;
 use super::clean::push_remove_chunk;
@@ -33,7 +34,8 @@ pub(super) fn settle(db: &Database, units: &mut Units<'_>) -> Result<(), SealErr
 
 /// The changes that bring back some heads from a number on, and the number to go on from.
 fn undo_heads(db: &Database, from: u64) -> Result<Option<(Vec<Change>, u64)>, EngineError> {
-    let tables = HeadTables::open(&db.begin_read()?)?;
+    let txn = db.begin_read()?;
+    let tables = HeadTables::open(&txn)?;
     let mut changes = Vec::new();
     let mut next = from;
     for _ in 0..ROWS_AT_ONCE {
@@ -41,6 +43,7 @@ fn undo_heads(db: &Database, from: u64) -> Result<Option<(Vec<Change>, u64)>, En
         let Some(before) = tables.before(number)? else { break };
         let now = tables.newest_head(number)?;
         push_index_changes(&mut changes, now.as_ref(), before.head.as_ref());
+        bases::push_remove_unsealed(&mut changes, &txn, number)?;
         changes.push(Change::Head { number, value: before.head.as_ref().map(head_value) });
         let value = before.head.as_ref().map(|_| IdRow { number, deleted: false }.encode());
         changes.push(Change::Id { id: before.id, value });

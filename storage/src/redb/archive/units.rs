@@ -64,6 +64,8 @@ pub(super) struct Units<'a> {
     unit_cost: usize,
     /// Whether the gate has opened for the unit at hand.
     open: bool,
+    /// Whether the rest of the unit at hand must be one commit, whatever it costs.
+    together: bool,
     /// Durable commits so far.
     pub(super) commits: u64,
 }
@@ -79,6 +81,7 @@ impl<'a> Units<'a> {
             slice_cost: 0,
             unit_cost: 0,
             open: false,
+            together: false,
             commits: 0,
         }
     }
@@ -86,17 +89,23 @@ impl<'a> Units<'a> {
     /// Writes a change, sooner or later.
     pub(super) fn push(&mut self, change: Change) -> Result<(), SealError> {
         let cost = change.cost(self.slice.last());
-        if self.unit_cost > 0 && self.unit_cost + cost > self.budget.unit_bytes {
+        if !self.together && self.unit_cost > 0 && self.unit_cost + cost > self.budget.unit_bytes {
             self.flush()?;
         }
         self.enter()?;
         self.slice.push(change);
         self.slice_cost += cost;
         self.unit_cost += cost;
-        if self.slice_cost >= self.budget.slice_bytes {
+        if !self.together && self.slice_cost >= self.budget.slice_bytes {
             self.commit_slice()?;
         }
         Ok(())
+    }
+
+    /// Keeps everything from here to the end of the unit in one commit. For changes that readers must
+    /// not see one without the other, and that were found to fit.
+    pub(super) fn keep_together(&mut self) {
+        self.together = true;
     }
 
     /// What the unit at hand can still take.
@@ -148,6 +157,7 @@ impl<'a> Units<'a> {
         txn.commit()?;
         self.unit_cost = 0;
         self.open = false;
+        self.together = false;
         self.commits += 1;
         Ok(())
     }

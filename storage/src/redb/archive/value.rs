@@ -4,7 +4,7 @@
 use bincode::{BorrowDecode, Encode};
 
 use crate::record::{Kind, RecordError, decode_head, decode_value, encode_frame, encode_head};
-use crate::{Head, Position, Seq, StoreId};
+use crate::{Head, Position, StoreId};
 
 /// The version of the archive's tables.
 pub(crate) const FORMAT: u32 = 1;
@@ -49,11 +49,10 @@ pub(super) struct BeforeRow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BasePart<'a> {
     pub(super) number: u64,
-    pub(super) floor_seq: Seq,
+    /// The row at which the sealing that brought it ends.
+    pub(super) row: u64,
     pub(super) part: u32,
     pub(super) parts: u32,
-    /// crc32c of the whole base: pieces of two bases with the same floor must not be joined.
-    pub(super) whole: u32,
     pub(super) bytes: &'a [u8],
 }
 
@@ -95,10 +94,9 @@ struct BeforeBody<'a> {
 #[derive(Encode, BorrowDecode)]
 struct BaseBody<'a> {
     number: u64,
-    floor_seq: u64,
+    row: u64,
     part: u32,
     parts: u32,
-    whole: u32,
     bytes: &'a [u8],
 }
 
@@ -183,16 +181,16 @@ impl BeforeRow {
 
 impl<'a> BasePart<'a> {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let Self { number, floor_seq, part, parts, whole, bytes } = *self;
-        frame(Kind::Base, &BaseBody { number, floor_seq, part, parts, whole, bytes })
+        let Self { number, row, part, parts, bytes } = *self;
+        frame(Kind::Base, &BaseBody { number, row, part, parts, bytes })
     }
 
-    pub(super) fn decode(key: (u64, Seq, u32), value: &'a [u8]) -> Result<Self, RecordError> {
-        let BaseBody { number, floor_seq, part, parts, whole, bytes } = decode_value(Kind::Base, value)?;
-        if (number, floor_seq, part) != key || part >= parts {
+    pub(super) fn decode(key: (u64, u64, u32), value: &'a [u8]) -> Result<Self, RecordError> {
+        let BaseBody { number, row, part, parts, bytes } = decode_value(Kind::Base, value)?;
+        if (number, row, part) != key || part >= parts {
             return Err(misplaced());
         }
-        Ok(Self { number, floor_seq, part, parts, whole, bytes })
+        Ok(Self { number, row, part, parts, bytes })
     }
 }
 
@@ -219,7 +217,7 @@ mod tests {
             prop_assert_eq!(GenerationRow::decode(sealed_row, &row.encode(sealed_row)), Ok(row));
             let row = BeforeRow { id, head: None };
             prop_assert_eq!(BeforeRow::decode(3, &BeforeRow::encode(3, &row.id, None)), Ok(row));
-            let part = BasePart { number: 1, floor_seq: sealed_row, part: 2, parts: 3, whole: 4, bytes: &bytes };
+            let part = BasePart { number: 1, row: sealed_row, part: 2, parts: 3, bytes: &bytes };
             let value = part.encode();
             prop_assert_eq!(BasePart::decode((1, sealed_row, 2), &value), Ok(part));
             prop_assert!(BasePart::decode((1, sealed_row, 1), &value).is_err());

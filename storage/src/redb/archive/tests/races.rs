@@ -79,3 +79,35 @@ fn what_was_trimmed_is_never_read_again_while_the_trim_moves_into_the_archive() 
     });
     super::checks::check(&archive, &journal.sealed);
 }
+
+#[test]
+fn who_reads_everything_while_it_is_sealed_sees_every_position_once() {
+    let (_, archive) = new_archive();
+    let archive = super::support::in_small_units(archive);
+    let done = AtomicBool::new(false);
+    let mut journal = Journal::default();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut after = 0;
+                while !done.load(Ordering::SeqCst) || after < archive.meta().sealed_position {
+                    let page = archive
+                        .read_all(after, PageSize::default(), &|_| Visibility::AsArchived)
+                        .expect("sound");
+                    let positions: Vec<u64> = page.events.iter().map(|(_, event)| event.position).collect();
+                    assert_eq!(positions, (after + 1..=page.through).collect::<Vec<u64>>());
+                    after = page.through;
+                }
+            });
+        }
+        for generation in 0..40 {
+            for execution in 0..60 {
+                let id = format!("execution-{generation}-{execution}");
+                journal.create(&id, &[], Append::of((0..3).map(|seed| payload(seed, 400, true))));
+            }
+            journal.seal_all(&archive);
+        }
+        done.store(true, Ordering::SeqCst);
+    });
+    super::checks::check(&archive, &journal.sealed);
+}

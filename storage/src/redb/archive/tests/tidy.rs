@@ -55,13 +55,13 @@ fn check_chunks(archive: &Archive) {
 
 fn check_bases(archive: &Archive) {
     let txn = archive.db.begin_read().expect("reads");
-    let mut floors = BTreeSet::new();
+    let mut rows = BTreeSet::new();
     for row in txn.open_table(BASES).expect("is there").range::<(u64, u64, u32)>(..).expect("reads") {
-        let (number, floor_seq, _) = row.expect("reads").0.value();
-        floors.insert((number, floor_seq));
+        let (number, row, _) = row.expect("reads").0.value();
+        rows.insert((number, row));
     }
-    let numbers: BTreeSet<u64> = floors.iter().map(|(number, _)| *number).collect();
-    assert_eq!(numbers.len(), floors.len(), "an execution has two bases: {floors:?}");
+    let numbers: BTreeSet<u64> = rows.iter().map(|(number, _)| *number).collect();
+    assert_eq!(numbers.len(), rows.len(), "an execution has two bases: {rows:?}");
 }
 
 fn counted_bytes(archive: &Archive) -> u64 {

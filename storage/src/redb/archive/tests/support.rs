@@ -136,9 +136,9 @@ impl Journal {
         }
     }
 
-    /// The executions that the first `commits` concern.
-    pub(super) fn concerned(&self, commits: usize) -> BTreeSet<u64> {
-        self.unsealed[..commits].iter().flat_map(|written| &written.ops).map(Op::number).collect()
+    /// The executions of which something is not sealed.
+    pub(super) fn concerned(&self) -> BTreeSet<u64> {
+        self.unsealed.iter().flat_map(|written| &written.ops).map(Op::number).collect()
     }
 
     /// Notes that everything up to a row is sealed.

@@ -376,6 +376,21 @@ mod tests {
     }
 
     #[test]
+    fn a_chunk_knows_the_producers_of_trimmed_records_before_it() {
+        let frames = frames(&vec![vec![0; 100]; 4]);
+        let mut scratch = Scratch::default();
+        let mut cutter = Cutter::new(&head(), &mut scratch);
+        for (index, frame) in frames.iter().enumerate() {
+            let (event, _) = EventRecord::decode(frame).expect("just encoded");
+            if index < 3 { cutter.pass(&event) } else { cutter.push(frame, &event) }
+        }
+        let cut = cutter.finish().expect("a record was pushed");
+        let marks = Chunk::decode((7, 4), &cut.value).expect("just encoded").marks;
+        let marks: Vec<_> = marks.iter().map(|mark| (mark.id, mark.seq)).collect();
+        assert_eq!(marks, [("p1", 1), ("p2", 0), ("p0", 1)]);
+    }
+
+    #[test]
     fn chunks_of_many_alike_records_fill_their_pages() {
         for (length, random) in [(256, true), (256, false), (1_000, true), (1_000, false), (60, false)] {
             let payloads: Vec<_> =

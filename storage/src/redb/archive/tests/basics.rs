@@ -7,7 +7,7 @@ use super::checks::check;
 use super::script::{play, script};
 use super::support::{Append, Journal, STORE, in_small_units, new_archive, payload};
 use super::tidy::check_tidy;
-use crate::StoreId;
+use crate::{Producer, StoreId};
 
 fn some(count: u64, length: usize) -> Append {
     Append::of((0..count).map(|index| payload(index + 1, length, index % 3 == 0)))
@@ -56,6 +56,26 @@ fn an_archive_opens_only_for_its_own_store_and_only_in_a_known_format() {
     assert!(matches!(other, Err(ArchiveOpenError::OtherStore { found: STORE })));
     let archive = Archive::open(disk.open(), STORE).expect("its own store");
     assert_eq!((archive.meta().sealed_row, archive.meta().next_number), (0, 1));
+}
+
+#[test]
+fn every_append_of_every_epoch_of_a_producer_is_found_again_as_long_as_it_is_kept() {
+    let (_, archive) = new_archive();
+    let mut journal = Journal::default();
+    let number = journal.create("one", &[], some(1, 10));
+    for append in 0..400u64 {
+        let name = if append % 3 == 0 { "rare" } else { "often" };
+        let producer = Producer { id: name.into(), epoch: append / 60, seq: append % 60 };
+        journal.append(number, Append { producer: Some(producer), ..some(1 + append % 4, 700) });
+        if append % 90 == 0 {
+            journal.seal_all(&archive);
+        }
+    }
+    journal.seal_all(&archive);
+    check(&archive, &journal.sealed);
+    journal.trim(number, 500, None);
+    journal.seal_all(&archive);
+    check(&archive, &journal.sealed);
 }
 
 proptest! {

@@ -34,6 +34,19 @@ pub(super) fn check_except(archive: &Archive, model: &Model, unfinished: &BTreeS
     check_lists(archive, model, unfinished);
 }
 
+/// What was created and is not sealed is not there, whatever a sealing that did not end has written.
+pub(super) fn check_absent(archive: &Archive, sealed: &Model, now: &Model) {
+    let later =
+        now.executions.values().filter(|execution| !sealed.executions.contains_key(&execution.number));
+    for execution in later {
+        let id = ExecutionId::parse(&execution.id).expect("allowed");
+        assert_eq!(archive.lookup(&id).expect("sound"), Archived::Absent);
+        assert_eq!(archive.head(execution.number).expect("sound"), None);
+        assert!(archive.read(execution.number, 0, PageSize::default()).expect("sound").is_empty());
+        assert_eq!(archive.base(execution.number).expect("sound"), None);
+    }
+}
+
 fn check_execution(archive: &Archive, execution: &Execution) {
     let id = ExecutionId::parse(&execution.id).expect("allowed");
     let Archived::Present(head) = archive.lookup(&id).expect("sound") else {

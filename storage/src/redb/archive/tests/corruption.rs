@@ -227,6 +227,21 @@ fn input_that_does_not_follow_what_is_sealed_is_refused() {
 }
 
 #[test]
+fn input_whose_times_run_backwards_is_refused() {
+    let (_, archive) = new_archive();
+    let mut journal = Journal::default();
+    journal.advance_clock(1_000);
+    let number = journal.create("one", &[], Append::of([payload(1, 100, true)]));
+    journal.seal_all(&archive);
+    journal.rewind_clock();
+    journal.append(number, Append::of([payload(2, 100, true)]));
+    journal.commit();
+    let refused = archive.seal(&journal.input(1), &|| Ok(()));
+    assert!(matches!(refused, Err(SealError::Engine(EngineError::Corrupt(_)))), "{refused:?}");
+    check(&archive, &journal.sealed);
+}
+
+#[test]
 fn a_chunk_that_is_missing_is_reported_with_the_execution_and_the_seq() {
     let (_, archive, _, number) = two_generations();
     let txn = archive.db.begin_write().expect("writes");

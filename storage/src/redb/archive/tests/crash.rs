@@ -5,7 +5,7 @@ use std::cell::Cell;
 use proptest::prelude::*;
 
 use super::super::{Archive, SealError, SealPaused};
-use super::checks::{check, check_except};
+use super::checks::{check, check_absent, check_except};
 use super::disk::{Crash, Disk};
 use super::script::{play, script};
 use super::support::{Append, Journal, STORE, in_small_units, new_archive, payload};
@@ -56,6 +56,7 @@ impl Machine {
         // An earlier attempt may have reached further than this one.
         let unfinished = journal.concerned();
         check_except(&self.archive, &journal.sealed, &unfinished);
+        check_absent(&self.archive, &journal.sealed, &journal.now);
     }
 
     fn crash(&mut self, journal: &mut Journal, commits: usize, at: usize, crash: Crash) {
@@ -79,7 +80,7 @@ impl Machine {
         let asked = Cell::new(0);
         let gate = || {
             asked.set(asked.get() + 1);
-            if asked.get() > at % 16 { Err(SealPaused) } else { Ok(()) }
+            if asked.get() > at % 64 { Err(SealPaused) } else { Ok(()) }
         };
         match self.archive.seal(&input, &gate) {
             Ok(_) => journal.sealed_to(input.last_row),

@@ -57,6 +57,11 @@ pub(super) fn digest_of(producer: &Producer) -> u128 {
 }
 
 impl Journal {
+    /// Lets the clock run backwards, as no writer does.
+    pub(super) fn rewind_clock(&mut self) {
+        self.clock_ns = 0;
+    }
+
     pub(super) fn advance_clock(&mut self, ns: u64) {
         self.clock_ns += ns;
     }
@@ -219,7 +224,13 @@ pub(super) fn new_archive() -> (Disk, Archive) {
 
 /// An archive whose units are so small that every sealing takes several.
 pub(super) fn in_small_units(mut archive: Archive) -> Archive {
-    archive.budget = Budget { slice_bytes: 16 << 10, unit_bytes: 64 << 10 };
+    archive.budget = Budget { slice_bytes: 5 << 10, unit_bytes: 12 << 10 };
+    archive
+}
+
+/// An archive whose slices are small and whose units are not.
+pub(super) fn in_small_slices(mut archive: Archive) -> Archive {
+    archive.budget.slice_bytes = 5 << 10;
     archive
 }
 

@@ -44,23 +44,21 @@ pub(super) enum Change {
     RemoveBefore { number: u64 },
 }
 
-/// How near two numbers must be to stand in one leaf, more likely than not.
-const NEAR: u64 = 8;
-
 impl Change {
-    /// Bytes of pages that are written anew for this change, when it follows `previous` in a commit.
+    /// Bytes of pages that are written anew for this change, when it follows `previous` in a commit: an
+    /// upper estimate, never much too low.
     pub(super) fn cost(&self, previous: Option<&Self>) -> usize {
         let value_bytes = self.value_bytes();
-        let small = value_bytes <= pages::LEAF_VALUE_BYTES_MAX;
-        if small && previous.is_some_and(|previous| self.is_near(previous)) {
-            return pages::footprint(self.key_bytes(), value_bytes);
-        }
-        match self {
+        let alone = match self {
             // A second table is touched, at the right edge when a chunk comes, anywhere when it goes.
             Self::Chunk { .. } => pages::scattered(value_bytes) + pages::footprint(self.key_bytes(), 0),
             Self::RemoveChunk { .. } => 2 * pages::scattered(0),
             _ => pages::scattered(value_bytes),
-        }
+        };
+        let Some(entries) = previous.and_then(|previous| self.entries_after(previous)) else { return alone };
+        // The leaves in between are written too, and may be only half full.
+        let entry_bytes = 2 * pages::footprint(self.key_bytes(), value_bytes);
+        usize::try_from(entries).unwrap_or(usize::MAX).saturating_mul(entry_bytes).min(alone)
     }
 
     fn value_bytes(&self) -> usize {
@@ -88,14 +86,18 @@ impl Change {
         }
     }
 
-    /// Whether this change most likely touches the leaf that the previous one did.
-    fn is_near(&self, previous: &Self) -> bool {
+    /// How many entries about as long as this one lie between the previous change and the end of this
+    /// one, at most; `None` if nothing is known of it.
+    fn entries_after(&self, previous: &Self) -> Option<u64> {
         let (a, b) = match (self, previous) {
             (Self::Before { number: a, .. }, Self::Before { number: b, .. })
             | (Self::Head { number: a, .. }, Self::Head { number: b, .. })
             | (Self::Garbage { number: a, .. }, Self::Garbage { number: b, .. })
-            | (Self::RemoveBefore { number: a }, Self::RemoveBefore { number: b })
-            | (Self::Chunk { number: a, .. }, Self::Chunk { number: b, .. }) => (a, b),
+            | (Self::RemoveBefore { number: a }, Self::RemoveBefore { number: b }) => (a, b),
+            // New executions stand at the right edge; between others lie all their older chunks.
+            (Self::Chunk { number: a, first_seq: 1, .. }, Self::Chunk { number: b, first_seq: 1, .. }) => {
+                (a, b)
+            }
             (Self::Phase { phase: p, number: a, .. }, Self::Phase { phase: q, number: b, .. }) if p == q => {
                 (a, b)
             }
@@ -105,9 +107,9 @@ impl Change {
             {
                 (a, b)
             }
-            _ => return false,
+            _ => return None,
         };
-        a.abs_diff(*b) <= NEAR
+        Some(a.abs_diff(*b))
     }
 
     /// Does it. Returns by how many bytes the use of the file changed.

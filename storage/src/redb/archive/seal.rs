@@ -125,15 +125,13 @@ impl Sealing<'_> {
         };
         self.outcome.removed = self.catalogue.removed;
         self.catalogue.write(&mut self.units)?;
-        // Whoever sees the generation must see the heads of its executions, and the other way round.
-        self.units.keep_together();
-        if self.outcome.chunks > 0 {
-            let row =
-                GenerationRow { last_position: self.input.last_position, raw_bytes: self.outcome.raw_bytes };
-            let first_position = self.input.first_position;
-            self.units.push(Change::Generation { first_position, value: row.encode(first_position) })?;
-        }
-        self.outcome.meta = self.units.close(meta)?;
+        let first_position = self.input.first_position;
+        let generation = (self.outcome.chunks > 0).then(|| {
+            let (last_position, raw_bytes) = (self.input.last_position, self.outcome.raw_bytes);
+            let value = GenerationRow { last_position, raw_bytes }.encode(first_position);
+            Change::Generation { first_position, value }
+        });
+        self.outcome.meta = self.units.close(meta, generation)?;
         self.outcome.durable_commits = self.units.commits;
         Ok(self.outcome)
     }

@@ -122,9 +122,11 @@ impl<'a> Units<'a> {
     }
 
     /// Makes the changes of the unit at hand durable together with a new state. What was remembered of
-    /// the heads before is forgotten in the same commit.
-    pub(super) fn close(&mut self, meta: Meta) -> Result<Meta, SealError> {
+    /// the heads before is forgotten in the same commit. `last` is in that commit too, never before it:
+    /// whoever sees it must see the new state.
+    pub(super) fn close(&mut self, meta: Meta, last: Option<Change>) -> Result<Meta, SealError> {
         self.enter()?;
+        self.slice.extend(last);
         self.meta = Meta { used_bytes: self.meta.used_bytes, ..meta };
         self.commit_durable(forget_before)?;
         Ok(self.meta)

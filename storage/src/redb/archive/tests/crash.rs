@@ -130,6 +130,37 @@ proptest! {
 }
 
 #[test]
+fn a_base_that_was_written_halfway_never_comes_into_force() {
+    for commits in 1_u32.. {
+        let (_, archive) = new_archive();
+        let archive = in_small_units(archive);
+        let mut journal = Journal::default();
+        let number = journal.create("one", &[], Append::of((0..20).map(|seed| payload(seed, 300, true))));
+        journal.trim(number, 5, Some(payload(1, 10, true)));
+        journal.seal_all(&archive);
+        journal.trim(number, 10, Some(payload(2, 600_000, true)));
+        journal.commit();
+        for _ in 0..2 {
+            journal.append(number, Append::of([payload(3, 300, true)]));
+            journal.commit();
+        }
+        let left = Cell::new(commits);
+        let gate = || left.replace(left.get().saturating_sub(1)).checked_sub(1).map(drop).ok_or(SealPaused);
+        let ended = archive.seal(&journal.input(2), &gate).is_ok();
+        if ended {
+            assert!(commits > 4, "the base was written in one commit");
+            return;
+        }
+        check_except(&archive, &journal.sealed, &journal.concerned());
+        for _ in 0..3 {
+            journal.seal(&archive, 1);
+            check(&archive, &journal.sealed);
+        }
+        check_tidy(&archive);
+    }
+}
+
+#[test]
 fn a_sealing_that_has_ended_survives_a_power_cut() {
     let (disk, archive) = new_archive();
     let mut journal = Journal::default();

@@ -29,6 +29,8 @@ struct State {
     written: Vec<u8>,
     synced: Vec<u8>,
     since: Vec<Write>,
+    /// The most bytes that were written between two syncs.
+    written_at_once: usize,
     /// Writes, changes of length and syncs so far.
     calls: usize,
     fuse: Option<(usize, Crash)>,
@@ -55,6 +57,11 @@ impl Disk {
     /// What a crash would leave now.
     pub(super) fn left_by(&self, crash: Crash) -> Vec<u8> {
         self.state().left_by(crash)
+    }
+
+    /// The most bytes that were written between two syncs, since this was last asked.
+    pub(super) fn written_at_once(&self) -> usize {
+        std::mem::take(&mut self.state().written_at_once)
     }
 
     pub(super) fn calls(&self) -> usize {
@@ -105,6 +112,8 @@ impl StorageBackend for Disk {
 
     fn sync_data(&self) -> io::Result<()> {
         self.change(|state| {
+            let written: usize = state.since.iter().map(Write::bytes).sum();
+            state.written_at_once = state.written_at_once.max(written);
             for write in std::mem::take(&mut state.since) {
                 write.to(&mut state.synced);
             }
@@ -139,6 +148,13 @@ impl State {
 }
 
 impl Write {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Length(_) => 0,
+            Self::Bytes(_, bytes) => bytes.len(),
+        }
+    }
+
     fn to(&self, image: &mut Vec<u8>) {
         match self {
             Self::Length(length) => image.resize(*length, 0),

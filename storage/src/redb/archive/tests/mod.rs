@@ -10,6 +10,7 @@ mod tidy;
 
 mod basics;
 mod crash;
+mod budget;
 mod corruption;
 mod lists;
 mod measure;

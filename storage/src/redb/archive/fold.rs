@@ -32,40 +32,34 @@ pub(super) fn fold<E: From<EngineError>>(
     scratch: &mut Scratch,
     sink: impl FnMut(CutChunk) -> Result<(), E>,
 ) -> Result<Folded, E> {
-    let mut fold = Fold { number, group, head: before.cloned(), cutter: None, base: None, sink };
-    let mut scratch = Some(scratch);
-    if let (Some(head), Some(scratch)) = (&fold.head, scratch.take_if(|_| before.is_some())) {
-        fold.cutter = Some(Cutter::new(head, scratch));
+    let mut fold = Fold {
+        number,
+        group,
+        head: None,
+        scratch: Some(scratch),
+        cutter: None,
+        base: None,
+        deleted: None,
+        sink,
+    };
+    if let Some(head) = before {
+        fold.begin(head.clone());
     }
-    let mut deleted = None;
     for frame in group.frames(commits) {
-        let (record, _) =
-            Record::decode(frame).map_err(|error| EngineError::record(number, fold.next_seq(), &error))?;
-        match record {
-            Record::Create(creation) => {
-                if fold.head.is_some() {
-                    return Err(fold.corrupt("the execution is created twice").into());
-                }
-                let head = Head::new(&creation);
-                fold.cutter = scratch.take().map(|scratch| Cutter::new(&head, scratch));
-                fold.head = Some(head);
-            }
-            Record::Event(event) => fold.event(frame, &event)?,
-            Record::Trim(trim) => fold.trim(&trim)?,
-            Record::Delete(_) => {
-                deleted = Some(fold.head.take().ok_or_else(|| fold.corrupt("the execution is not there"))?);
-            }
-        }
+        fold.record(frame)?;
     }
-    fold.finish(deleted, before.is_none())
+    fold.finish(before.is_none())
 }
 
 struct Fold<'a, S> {
     number: u64,
     group: &'a Group,
     head: Option<Head>,
+    /// Moves into the cutter.
+    scratch: Option<&'a mut Scratch>,
     cutter: Option<Cutter<'a>>,
     base: Option<Bytes>,
+    deleted: Option<Head>,
     sink: S,
 }
 
@@ -76,6 +70,32 @@ impl<S> Fold<'_, S> {
 
     fn corrupt(&self, what: &str) -> EngineError {
         EngineError::corrupt(self.number, self.next_seq(), 0, what)
+    }
+
+    fn begin(&mut self, head: Head) {
+        self.cutter = self.scratch.take().map(|scratch| Cutter::new(&head, scratch));
+        self.head = Some(head);
+    }
+
+    fn record<E: From<EngineError>>(&mut self, frame: &[u8]) -> Result<(), E>
+    where
+        S: FnMut(CutChunk) -> Result<(), E>,
+    {
+        let (record, _) = Record::decode(frame)
+            .map_err(|error| EngineError::record(self.number, self.next_seq(), &error))?;
+        match record {
+            Record::Event(event) => return self.event(frame, &event),
+            Record::Create(_) if self.head.is_some() => {
+                return Err(self.corrupt("the execution is created twice").into());
+            }
+            Record::Create(creation) => self.begin(Head::new(&creation)),
+            Record::Trim(trim) => self.trim(&trim)?,
+            Record::Delete(_) => {
+                let head = self.head.take();
+                self.deleted = Some(head.ok_or_else(|| self.corrupt("the execution is not there"))?);
+            }
+        }
+        Ok(())
     }
 
     fn trim(&mut self, trim: &TrimRecord<'_>) -> Result<(), EngineError> {
@@ -120,17 +140,17 @@ impl<S> Fold<'_, S> {
         Ok(())
     }
 
-    fn finish<E: From<EngineError>>(mut self, deleted: Option<Head>, created: bool) -> Result<Folded, E>
+    fn finish<E: From<EngineError>>(mut self, created: bool) -> Result<Folded, E>
     where
         S: FnMut(CutChunk) -> Result<(), E>,
     {
         while let Some(chunk) = self.cutter.as_mut().and_then(Cutter::finish) {
             (self.sink)(chunk)?;
         }
-        if self.head.is_none() && deleted.is_none() {
+        if self.head.is_none() && self.deleted.is_none() {
             return Err(self.corrupt("the execution is not there").into());
         }
-        Ok(Folded { after: self.head, deleted, base: self.base, created })
+        Ok(Folded { after: self.head, deleted: self.deleted, base: self.base, created })
     }
 }
 

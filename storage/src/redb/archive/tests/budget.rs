@@ -1,7 +1,5 @@
 //! What one durable unit writes is bounded, whatever is sealed or freed.
 
-use bytes::Bytes;
-
 use super::super::Archive;
 use super::bulk::Bulk;
 use super::disk::Disk;
@@ -51,7 +49,7 @@ fn sealing_the_largest_generation_and_freeing_it_writes_bounded_units() {
         journal.append(number, Append::of([payload(seed, 1_000, true)]));
     }
     journal.seal_all(&archive);
-    journal.trim(number, 100, Some(Bytes::from(payload(1, APPEND_BYTES_MAX, true))));
+    journal.trim(number, 100, Some(payload(1, APPEND_BYTES_MAX, true)));
     journal.seal_all(&archive);
     journal.delete(number);
     journal.seal_all(&archive);

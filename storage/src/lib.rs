@@ -19,9 +19,13 @@ mod commit;
 mod rules;
 mod error;
 mod store;
+mod clock;
 pub mod record;
 mod redb;
+#[cfg(feature = "test-util")]
+pub mod test_util;
 
+pub use clock::{Clock, SystemClock};
 pub use commit::{Commit, CommitHook, CommitSlice, ExecutionRef, NoHook, SliceChange};
 pub use error::{OpenError, ReadError, WriteError};
 pub use event::{HeadChange, Lease, NewEvent, Phase, Producer, StoredEvent};

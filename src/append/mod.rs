@@ -1,0 +1,1 @@
+//! The write path: validates what a caller wants to append and hands it to the store. The only way to write.

@@ -1,0 +1,1 @@
+//! Encodes events into wire-ready frames, once for all watchers.

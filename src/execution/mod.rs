@@ -1,0 +1,7 @@
+//! The domain: what an event means and how it looks on the wire. Pure: no I/O, no async, no clock.
+
+pub mod event;
+pub mod rules;
+pub mod redact;
+pub mod filter;
+pub mod frame;

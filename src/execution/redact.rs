@@ -1,0 +1,1 @@
+//! Empties secrets in events before any native reader gets them.

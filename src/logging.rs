@@ -1,0 +1,1 @@
+//! What the daemon logs, and how: structured, on stderr, never a payload.

@@ -1,0 +1,3 @@
+//! The `tapeline` binary.
+
+fn main() {}

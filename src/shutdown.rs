@@ -1,0 +1,1 @@
+//! When to stop: signals, and the order in which the daemon winds down.

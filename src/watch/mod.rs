@@ -1,0 +1,1 @@
+//! The read path: one state machine from replay to live for each watcher.

@@ -1,0 +1,1 @@
+//! Packing: turns admitted events into record frames and into what readers and the hook get.

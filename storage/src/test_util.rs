@@ -1,0 +1,1 @@
+//! For tests only (feature `test-util`): a disk whose faults a test scripts.

@@ -12,3 +12,5 @@ mod archive;
 mod admit;
 #[allow(dead_code, reason = "the engine takes of it what it needs")]
 mod pack;
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,6 @@
+//! The bodies of the engine's fuzz targets: functions that take any bytes and panic if a promise is
+//! broken. `fuzz/` feeds them for as long as one likes; ordinary tests replay the corpus.
+
+mod record_decode;
+
+pub use record_decode::record_decode;

@@ -12,3 +12,6 @@ mod archive;
 mod admit;
 #[allow(dead_code, reason = "the engine takes of it what it needs")]
 mod pack;
+
+#[cfg(any(test, feature = "test-util"))]
+pub(crate) use files::{Disk, Op, Place};

@@ -14,3 +14,6 @@ mod admit;
 mod pack;
 #[cfg(test)]
 mod testing;
+
+#[cfg(any(test, feature = "test-util"))]
+pub(crate) use files::{Disk, Op, Place};

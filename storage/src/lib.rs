@@ -22,7 +22,7 @@ mod store;
 mod clock;
 pub mod record;
 mod redb;
-#[cfg(feature = "test-util")]
+#[cfg(any(test, feature = "test-util"))]
 pub mod test_util;
 
 pub use clock::{Clock, SystemClock};

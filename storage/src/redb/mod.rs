@@ -31,7 +31,11 @@ mod list;
 mod open;
 mod store;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
 
+#[cfg(any(test, feature = "test-util"))]
+pub(crate) use files::{Disk, Op, Place};
 pub use open::OpenOptions;
 pub use store::RedbStore;

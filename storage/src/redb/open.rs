@@ -216,7 +216,7 @@ fn archive_error(path: &Path, error: ArchiveOpenError) -> OpenError {
 fn journal_error(path: &Path, error: JournalOpenError) -> OpenError {
     match error {
         JournalOpenError::NewerFormat { found } => {
-            OpenError::NewerFormat { path: path.to_owned(), found, supported: super::journal::FORMAT }
+            OpenError::NewerFormat { path: path.to_owned(), found, supported: super::archive::FORMAT }
         }
         JournalOpenError::Engine(error) => engine_error(path, error),
         error @ JournalOpenError::OtherStore { .. } => damaged(path, error),

@@ -79,3 +79,21 @@ impl AdminService for Admin {
         Ok(Response::new(wire::TrimExecutionResponse { floor_seq }))
     }
 }
+
+fn watcher(info: &WatcherInfo) -> wire::Watcher {
+    let state = match info.state {
+        WatcherState::Replaying => wire::watcher::State::Replaying,
+        WatcherState::Live => wire::watcher::State::Live,
+        WatcherState::FellBehind => wire::watcher::State::FellBehind,
+    };
+    wire::Watcher {
+        id: info.id.clone(),
+        peer: info.peer.map_or_else(String::new, |peer| peer.to_string()),
+        execution_id: info.execution.as_ref().map_or_else(String::new, ToString::to_string),
+        cursor_seq: info.cursor,
+        lag_events: info.lag_events,
+        state: state.into(),
+        since: Some(convert::timestamp(info.since_ns)),
+        last_progress: Some(convert::timestamp(info.last_progress_ns)),
+    }
+}

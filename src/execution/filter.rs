@@ -111,7 +111,8 @@ mod tests {
         let set = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).expect("the build script encoded it");
         let messages = set.file.iter().filter(|file| file.package() == "tapeline.v1");
         let event = messages.flat_map(|file| &file.message_type).find(|message| message.name() == "Event");
-        let fields = event.expect("there is an Event").field.iter().filter(|field| field.oneof_index.is_some());
+        let fields =
+            event.expect("there is an Event").field.iter().filter(|field| field.oneof_index.is_some());
         let on_the_wire: Vec<_> = fields.map(|field| (field.name(), field.number() as u32)).collect();
         assert_eq!(on_the_wire, BODY_FIELDS);
     }

@@ -76,8 +76,10 @@ mod tests {
 
     #[test]
     fn values_marked_secret_and_callback_tokens_are_in_no_native_read() {
-        let created =
-            payload(Body::Created(ExecutionCreated { spec: Some(spec_with_secrets()), ..Default::default() }));
+        let created = payload(Body::Created(ExecutionCreated {
+            spec: Some(spec_with_secrets()),
+            ..Default::default()
+        }));
         let token = Bytes::from_static(SECRET.as_bytes());
         let execution = AgentExecution {
             spec: Some(spec_with_secrets()),
@@ -93,8 +95,10 @@ mod tests {
 
     #[test]
     fn what_is_no_secret_stays_as_it_was() {
-        let created =
-            payload(Body::Created(ExecutionCreated { spec: Some(spec_with_secrets()), ..Default::default() }));
+        let created = payload(Body::Created(ExecutionCreated {
+            spec: Some(spec_with_secrets()),
+            ..Default::default()
+        }));
         let read = Event::decode(for_readers(CREATED, &created)).expect("it is an event");
         let Some(Body::Created(read)) = read.body else { panic!("the body is gone") };
         let spec = read.spec.expect("the spec is there");

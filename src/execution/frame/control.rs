@@ -35,9 +35,10 @@ pub fn gap(from_seq: u64, to_seq: u64) -> Bytes {
     encode(Frame::Gap(Gap { from_seq, to_seq }))
 }
 
-/// Nothing follows.
-pub fn end(reason: Reason, seq: u64, phase: Phase, error: &str) -> Bytes {
-    encode(Frame::End(End { reason: reason.into(), seq, phase: phase as i32, error: error.to_owned() }))
+/// Nothing follows. There is no phase for an execution that nothing is known of.
+pub fn end(reason: Reason, seq: u64, phase: Option<Phase>, error: &str) -> Bytes {
+    let phase = phase.map_or(0, |phase| phase as i32);
+    encode(Frame::End(End { reason: reason.into(), seq, phase, error: error.to_owned() }))
 }
 
 fn encode(frame: Frame) -> Bytes {

@@ -114,7 +114,11 @@ impl FrameWriter {
         // Frames wait in many channels at once; none of them may hold more memory than it has bytes.
         open.shrink_to_fit();
         let header_bytes = HEADER_BYTES - start;
-        self.frames.push(EventFrame { bytes: Bytes::from(open).slice(start..), last: self.last, header_bytes });
+        self.frames.push(EventFrame {
+            bytes: Bytes::from(open).slice(start..),
+            last: self.last,
+            header_bytes,
+        });
     }
 }
 

@@ -28,6 +28,13 @@ pub(crate) struct AddrArgs {
     addr: String,
 }
 
+impl AddrArgs {
+    /// This address, whatever the environment says.
+    pub(crate) fn at(url: &str) -> Self {
+        Self { addr: url.to_owned() }
+    }
+}
+
 /// A client of one daemon. Cheap to clone; connects when it is first used, and again by itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
@@ -184,7 +191,7 @@ mod tests {
     use super::*;
 
     fn client_of(addr: &str) -> Result<Client, CliError> {
-        Client::new(&AddrArgs { addr: addr.to_owned() })
+        Client::new(&AddrArgs::at(addr))
     }
 
     #[test]

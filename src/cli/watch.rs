@@ -168,8 +168,8 @@ impl View {
     fn step(&mut self, step: Step) -> Result<Option<Exit>, CliError> {
         let mut exit = None;
         match step {
-            Step::Hello(_) if std::mem::take(&mut self.lost) => talk("connected again"),
-            Step::Hello(_) | Step::CaughtUp(_) | Step::FellBehind => {}
+            Step::Connected if std::mem::take(&mut self.lost) => talk("connected again"),
+            Step::Connected | Step::CaughtUp | Step::FellBehind => {}
             Step::Events(events) => events.iter().try_for_each(|event| self.event(event))?,
             Step::Gap(gap) => self.gap(&gap)?,
             Step::Reconnecting(why) => {

@@ -5,6 +5,7 @@
 //! program has ended.
 
 mod child;
+mod outcome;
 mod pump;
 mod spool;
 pub(super) mod spool_file;
@@ -12,18 +13,19 @@ mod deliver;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::{ExitCode, ExitStatus};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use jiff::Timestamp;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::process::Child;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use self::child::{Signals, code_of, code_of_failed_start, is_stop};
+use self::child::{Signals, is_stop};
 use self::deliver::{Delivered, Delivery, RunState, unused};
+use self::outcome::{Outcome, started};
 use self::pump::pump;
 use self::spool::Spool;
 use super::client::{AddrArgs, Client, Repeat, timed};
@@ -31,12 +33,8 @@ use super::exit::CliError;
 use super::limits::PIPES_AFTER_EXIT_MAX;
 use super::output::talk;
 use super::values::{execution_id, label};
-use crate::proto::v1::event::Body;
-use crate::proto::v1::exit_status::Status;
 use crate::proto::v1::output::Stream;
-use crate::proto::v1::{
-    CreateExecutionRequest, Event, ExitStatus as WireExit, Phase, PhaseChanged, Producer,
-};
+use crate::proto::v1::{CreateExecutionRequest, Producer};
 
 /// The exit code for a failure of our own, before the program was started.
 const OWN_FAILURE: u8 = 125;
@@ -88,19 +86,19 @@ pub(crate) fn run(args: RunArgs) -> ExitCode {
 /// Creates the execution, starts the program and sees both to their end. An error is from before the start.
 async fn record(args: RunArgs) -> Result<u8, CliError> {
     let client = Client::new(&args.addr)?;
-    let signals =
-        Signals::take_over().map_err(|error| CliError::local("cannot take the signals over", error))?;
     let create = create_request(&args);
     let left_to_create = create_now(&client, &create, args.spool).await?;
 
+    let mut signals =
+        Signals::take_over().map_err(|error| CliError::local("cannot take the signals over", error))?;
     let run = Run::start(client, create, left_to_create);
     let outcome = match child::spawn(&args.command, &run.execution_id) {
-        Ok(child) => run.attend(child, signals).await,
+        Ok(child) => run.attend(child, &mut signals).await,
         Err(error) => Outcome::not_started(&args.command, &error),
     };
     run.spool.push(outcome.event).await;
     run.spool.close();
-    run.finish(outcome.stopped).await;
+    run.finish(&mut signals).await;
     Ok(outcome.code)
 }
 
@@ -144,14 +142,6 @@ struct Run {
     delivery: JoinHandle<Delivered>,
 }
 
-/// How the program ended, as the log and the shell want to know it.
-struct Outcome {
-    event: Event,
-    code: u8,
-    /// The signals, still taken over, of a program that was started.
-    stopped: Option<Signals>,
-}
-
 impl Run {
     fn start(
         client: Client,
@@ -169,23 +159,12 @@ impl Run {
     }
 
     /// Sees a started program to its end: records, passes on, waits.
-    async fn attend(&self, mut child: Child, mut signals: Signals) -> Outcome {
-        self.spool
-            .push(phase(Phase::InProgress, |change| change.started_at = Timestamp::now().to_string()))
-            .await;
+    async fn attend(&self, mut child: Child, signals: &mut Signals) -> Outcome {
+        self.spool.push(started()).await;
         let (drain, draining) = watch::channel(false);
-        let stdout = child.stdout.take().map(|pipe| {
-            tokio::spawn(pump(
-                Stream::Stdout,
-                pipe,
-                tokio::io::stdout(),
-                self.spool.clone(),
-                draining.clone(),
-            ))
-        });
-        let stderr = child.stderr.take().map(|pipe| {
-            tokio::spawn(pump(Stream::Stderr, pipe, tokio::io::stderr(), self.spool.clone(), draining))
-        });
+        let (stdout, stderr) = (tokio::io::stdout(), tokio::io::stderr());
+        let stdout = child.stdout.take().map(|pipe| self.pump(Stream::Stdout, pipe, stdout, &draining));
+        let stderr = child.stderr.take().map(|pipe| self.pump(Stream::Stderr, pipe, stderr, &draining));
         let mut told = None;
         let status = loop {
             tokio::select! {
@@ -198,51 +177,27 @@ impl Run {
                 }
             }
         };
-        // Usually the pipes end with the program; somebody it started may hold them open.
-        let pumps = async {
-            for pump in [stdout, stderr].into_iter().flatten() {
-                // A pump that panicked has nothing more to record.
-                let _ = pump.await;
-            }
-        };
-        tokio::pin!(pumps);
-        tokio::select! {
-            () = &mut pumps => {}
-            () = tokio::time::sleep(PIPES_AFTER_EXIT_MAX) => {
-                // A closed channel means that both pumps are done.
-                let _ = drain.send(true);
-                pumps.await;
-            }
-        }
-        let mut outcome = match status {
-            Ok(status) => Outcome::ended(
-                status,
-                told.is_some_and(|signal| {
-                    // Many programs take a Ctrl-C as "stop what you are doing" and end well later.
-                    !status.success()
-                        || matches!(signal, rustix::process::Signal::TERM | rustix::process::Signal::HUP)
-                }),
-            ),
-            Err(error) => Outcome::unknown(&error),
-        };
-        outcome.stopped = Some(signals);
-        outcome
+        end_of_pipes([stdout, stderr], &drain).await;
+        status.map_or_else(|error| Outcome::unknown(&error), |status| Outcome::ended(status, told))
+    }
+
+    fn pump(
+        &self,
+        stream: Stream,
+        pipe: impl AsyncRead + Unpin + Send + 'static,
+        user: impl AsyncWrite + Unpin + Send + 'static,
+        draining: &watch::Receiver<bool>,
+    ) -> JoinHandle<()> {
+        tokio::spawn(pump(stream, pipe, user, self.spool.clone(), draining.clone()))
     }
 
     /// Waits for the delivery, for a while; another signal ends the waiting.
-    async fn finish(self, signals: Option<Signals>) {
+    async fn finish(self, signals: &mut Signals) {
         self.state.send_replace(RunState::Ended);
         let mut delivery = self.delivery;
-        let mut signals = signals;
-        let impatience = async {
-            match &mut signals {
-                Some(signals) => while !is_stop(signals.next().await) {},
-                None => std::future::pending().await,
-            }
-        };
         let delivered = tokio::select! {
             delivered = &mut delivery => delivered,
-            () = impatience => {
+            () = async { while !is_stop(signals.next().await) {} } => {
                 self.state.send_replace(RunState::GiveUp);
                 delivery.await
             }
@@ -267,6 +222,25 @@ impl Run {
     }
 }
 
+/// Waits until both pipes are at their end. Usually that is the end of the program; if somebody it
+/// started holds them open, what is in them after a while is the end.
+async fn end_of_pipes(pumps: [Option<JoinHandle<()>>; 2], drain: &watch::Sender<bool>) {
+    let pumps = async {
+        for pump in pumps.into_iter().flatten() {
+            // A pump that panicked has nothing more to record.
+            let _ = pump.await;
+        }
+    };
+    tokio::pin!(pumps);
+    tokio::select! {
+        () = &mut pumps => {}
+        () = tokio::time::sleep(PIPES_AFTER_EXIT_MAX) => {
+            drain.send_replace(true);
+            pumps.await;
+        }
+    }
+}
+
 /// Delivers; a daemon that will never take the events does not stop the program, only the recording.
 async fn deliver(delivery: Delivery, spool: Arc<Spool>, create: Option<CreateExecutionRequest>) -> Delivered {
     let delivered = delivery.run(create).await;
@@ -275,55 +249,6 @@ async fn deliver(delivery: Delivery, spool: Arc<Spool>, create: Option<CreateExe
         spool.refuse();
     }
     delivered
-}
-
-impl Outcome {
-    fn ended(status: ExitStatus, cancelled: bool) -> Self {
-        use std::os::unix::process::ExitStatusExt;
-        let exit = match (status.code(), status.signal()) {
-            (Some(code), _) => Some(Status::Code(code)),
-            (None, signal) => signal.map(Status::Signal),
-        };
-        let reached = match (cancelled, status.success()) {
-            (true, _) => Phase::Cancelled,
-            (false, true) => Phase::Completed,
-            (false, false) => Phase::Failed,
-        };
-        let error = match exit {
-            Some(Status::Code(code)) if code != 0 => format!("exit code {code}"),
-            Some(Status::Signal(signal)) => format!("ended by signal {signal}"),
-            _ => String::new(),
-        };
-        Self { event: end(reached, error, exit), code: code_of(status), stopped: None }
-    }
-
-    fn not_started(command: &[OsString], error: &std::io::Error) -> Self {
-        let program =
-            command.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default();
-        let error_text = format!("cannot start {program}: {error}");
-        talk(&format!("error: {error_text}"));
-        let code = code_of_failed_start(error);
-        Self { event: end(Phase::Failed, error_text, Some(Status::Code(code.into()))), code, stopped: None }
-    }
-
-    fn unknown(error: &std::io::Error) -> Self {
-        let event = end(Phase::Failed, format!("cannot wait for the program: {error}"), None);
-        Self { event, code: OWN_FAILURE, stopped: None }
-    }
-}
-
-fn end(reached: Phase, error: String, exit: Option<Status>) -> Event {
-    phase(reached, |change| {
-        change.error = error;
-        change.completed_at = Timestamp::now().to_string();
-        change.exit = exit.map(|status| WireExit { status: Some(status) });
-    })
-}
-
-fn phase(reached: Phase, fill: impl FnOnce(&mut PhaseChanged)) -> Event {
-    let mut change = PhaseChanged { phase: reached as i32, ..PhaseChanged::default() };
-    fill(&mut change);
-    Event { body: Some(Body::PhaseChanged(change)), ..Event::default() }
 }
 
 /// Where spools are written: beside the daemon's data, or where temporary files are.

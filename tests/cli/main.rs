@@ -9,3 +9,4 @@ mod verbs;
 mod watch;
 mod run;
 mod demo;
+mod scripted;

@@ -28,6 +28,8 @@ pub(crate) const PAUSE_MAX: Duration = Duration::from_secs(5);
 pub(crate) const HEARTBEAT_EVERY: Duration = Duration::from_secs(10);
 /// How long a watch may be silent: three heartbeats. Over: the connection is taken for dead.
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// How often a watch looks whether its reader is still there.
+pub(crate) const READER_LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long the first connection of a watch is tried. Over: exit code 5.
 pub(crate) const FIRST_CONNECT_MAX: Duration = Duration::from_secs(5);
 /// How long a watch that has begun is resumed without success, unless the user says otherwise. Over:

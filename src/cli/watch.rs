@@ -13,8 +13,8 @@ use super::cursor::{Cursor, CursorFile};
 use super::exit::{CliError, Exit};
 use super::follow::{Follow, Step};
 use super::json;
-use super::limits::RECONNECT_MAX;
-use super::output::{Out, Paint, is_terminal, talk};
+use super::limits::{READER_LOOK_EVERY, RECONNECT_MAX};
+use super::output::{Out, Paint, is_reader_gone, is_terminal, talk};
 use super::pretty::{Pretty, raw};
 use super::values::{duration, moment, wire_time};
 use super::wait;
@@ -113,8 +113,16 @@ async fn show(args: WhatArgs, follow: bool) -> Result<Exit, CliError> {
     let client = Client::new(&args.addr)?;
     let mut follow = Follow::new(client, request).reconnect_max(args.reconnect_for.unwrap_or(RECONNECT_MAX));
     let mut view = View::new(args.id, args.output);
+    let mut look = tokio::time::interval(READER_LOOK_EVERY);
     loop {
-        let step = follow.next().await?;
+        let step = tokio::select! {
+            step = follow.next() => step?,
+            // Nothing may come for hours; nobody should have to wait for the next event to get rid of us.
+            _ = look.tick() => match is_reader_gone() {
+                true => return Ok(Exit::Done),
+                false => continue,
+            },
+        };
         if let Some(exit) = view.step(step)? {
             return Ok(exit);
         }

@@ -160,6 +160,22 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 }
 
 #[test]
+fn a_reader_that_goes_away_while_nothing_happens_is_noticed() {
+    let daemon = Daemon::start();
+    daemon.ok(&["create", "e1"]);
+    let mut command = daemon.command(&["watch", "e1", "-o", "json"]);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+    let mut status = None;
+    let ended = || {
+        status = child.try_wait().unwrap();
+        status.is_some()
+    };
+    eventually(ended, &|| "it waits for an event".to_owned());
+    assert_eq!(status.unwrap().code(), Some(0));
+}
+
+#[test]
 fn control_characters_are_made_visible_and_raw_bytes_are_left_alone() {
     let daemon = Daemon::start();
     daemon.ok(&["create", "e1", "--name", "\u{1b}[31mname"]);

@@ -146,11 +146,7 @@ impl Appending {
 
     fn finish(mut self) -> Result<Exit, CliError> {
         if self.format == Format::Pretty && self.events > 0 {
-            let first = self.last.last_seq.saturating_sub(self.events as u64 - 1);
-            let told = match self.batches {
-                1 => format!("{} events: seq {first} to {}", self.events, self.last.last_seq),
-                _ => format!("{} events; the last is seq {}", self.events, self.last.last_seq),
-            };
+            let told = format!("{} events appended; the last is seq {}", self.events, self.last.last_seq);
             self.out.line(&told)?;
         }
         self.out.flush()?;

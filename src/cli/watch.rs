@@ -113,21 +113,31 @@ async fn show(args: WhatArgs, follow: bool) -> Result<Exit, CliError> {
     let client = Client::new(&args.addr)?;
     let mut follow = Follow::new(client, request).reconnect_max(args.reconnect_for.unwrap_or(RECONNECT_MAX));
     let mut view = View::new(args.id, args.output);
-    let mut look = tokio::time::interval(READER_LOOK_EVERY);
     loop {
-        let step = tokio::select! {
-            step = follow.next() => step?,
-            // Nothing may come for hours; nobody should have to wait for the next event to get rid of us.
-            _ = look.tick() => match is_reader_gone() {
-                true => return Ok(Exit::Done),
-                false => continue,
-            },
-        };
+        let Some(step) = next_or_gone(&mut follow).await? else { return Ok(Exit::Done) };
         if let Some(exit) = view.step(step)? {
             return Ok(exit);
         }
         if let (Some(file), Some(cursor)) = (&file, follow.cursor()) {
             view.remember(file, &cursor)?;
+        }
+    }
+}
+
+/// The next step; `None` if nobody is left to read it. Nothing may come for hours, and nobody should have
+/// to wait for the next event to get rid of us.
+async fn next_or_gone(follow: &mut Follow) -> Result<Option<Step>, CliError> {
+    let step = follow.next();
+    tokio::pin!(step);
+    let mut look = tokio::time::interval(READER_LOOK_EVERY);
+    loop {
+        tokio::select! {
+            step = &mut step => return step.map(Some),
+            _ = look.tick() => {
+                if is_reader_gone() {
+                    return Ok(None);
+                }
+            }
         }
     }
 }

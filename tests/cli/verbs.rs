@@ -127,7 +127,12 @@ fn what_a_watch_prints_can_be_appended_again() {
         r#"{"custom":{"type":"x","data":"{}","content_type":"application/json","attributes":{"k":"v"}}}"#,
     );
     let done = daemon.shell_with(&["append", "e1"], lines.as_bytes());
-    assert_eq!((done.code, done.text()), (Some(0), "4 events: seq 2 to 5\n"), "{}", done.stderr);
+    assert_eq!(
+        (done.code, done.text()),
+        (Some(0), "4 events appended; the last is seq 5\n"),
+        "{}",
+        done.stderr
+    );
 
     let shown = daemon.ok(&["logs", "e1", "--after", "1", "-o", "json"]);
     daemon.ok(&["create", "e2"]);

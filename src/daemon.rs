@@ -68,8 +68,7 @@ impl DaemonError {
         match self {
             Self::Open(OpenError::InUse { .. }) => 75,
             Self::Open(OpenError::Damaged { .. } | OpenError::NewerFormat { .. }) => 76,
-            Self::Listen { .. } => 78,
-            Self::Open(_) | Self::System { .. } | Self::StoreFailed { .. } => 74,
+            Self::Open(_) | Self::Listen { .. } | Self::System { .. } | Self::StoreFailed { .. } => 74,
             Self::Interrupted(_) => 130,
         }
     }
@@ -116,11 +115,9 @@ impl Daemon {
     async fn open(config: Config) -> Result<Self, DaemonError> {
         let broker = Broker::start()
             .map_err(|source| DaemonError::System { action: "start the broker's thread", source })?;
-        let options = OpenOptions {
-            rules: Arc::new(ExecutionRules),
-            hook: broker.hook(),
-            ..OpenOptions::new(&config.data_dir)
-        };
+        let mut options = OpenOptions::new(&config.data_dir);
+        options.rules = Arc::new(ExecutionRules);
+        options.hook = broker.hook();
         let opening = tokio::task::spawn_blocking(move || RedbStore::open(options));
         let store = match opening.await {
             Ok(store) => store?,

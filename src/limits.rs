@@ -95,7 +95,7 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long the daemon takes to stop. Longer: it exits anyway; what was acknowledged is on disk.
 pub const STOP_MAX: Duration = Duration::from_millis(4_500);
 /// How long the daemon takes to end when its store has failed.
-pub const FAIL_MAX: Duration = Duration::from_millis(450);
+pub const FAIL_MAX: Duration = Duration::from_millis(300);
 
 const _: () = {
     assert!(EVENT_BYTES_MAX <= BATCH_BYTES_MAX);

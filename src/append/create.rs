@@ -7,16 +7,17 @@ use tapeline_storage::{CreateRequest, ExecutionId, digest_events};
 
 use super::{AppendError, parse_id};
 use crate::execution::event;
+use crate::execution::invalid::{Excess, Invalid};
 use crate::proto::stigmer::agentexecution::AgentExecutionSpec;
 use crate::proto::v1::{CreateExecutionRequest, ExecutionCreated};
 
 /// Checks a request. The digest is of what is stored, so the same request again is the same creation.
 pub(super) fn parse(request: CreateExecutionRequest) -> Result<CreateRequest, AppendError> {
     if request.lease.is_some() {
-        return Err(AppendError::field("lease", "this daemon has no leases"));
+        return Err(Invalid::field("lease", "this daemon has no leases").into());
     }
     if !request.lease_owner.is_empty() {
-        return Err(AppendError::field("lease_owner", "this daemon has no leases"));
+        return Err(Invalid::field("lease_owner", "this daemon has no leases").into());
     }
     let execution = match request.execution_id.as_str() {
         "" => generate_id()?,
@@ -43,34 +44,26 @@ fn write_into_spec(
     field: &str,
     value: String,
     place: impl Fn(&mut AgentExecutionSpec) -> &mut String,
-) -> Result<(), AppendError> {
+) -> Result<(), Invalid> {
     if value.is_empty() {
         return Ok(());
     }
     let place = place(spec.get_or_insert_default());
     if !place.is_empty() && *place != value {
-        let description = format!("the spec names another one: {place:?}");
-        return Err(AppendError::field(field, description));
+        return Err(Invalid::field(field, format!("the spec names another one: {place:?}")));
     }
     *place = value;
     Ok(())
 }
 
-fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), AppendError> {
-    if labels.len() > LABELS_MAX {
+fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), Invalid> {
+    if let Some(excess) = Excess::over(LABELS_MAX, labels.len()) {
         let description = format!("there are {}, the limit is {LABELS_MAX}", labels.len());
-        return Err(AppendError::field("labels", description));
+        return Err(Invalid::Field { field: "labels".into(), description, excess: Some(excess) });
     }
     for (key, value) in labels {
-        if key.is_empty() || key.len() > LABEL_KEY_BYTES_MAX {
-            let description = format!("a key has 1 to {LABEL_KEY_BYTES_MAX} bytes, {key:?} has {}", key.len());
-            return Err(AppendError::field("labels", description));
-        }
-        if value.len() > LABEL_VALUE_BYTES_MAX {
-            let description =
-                format!("a value has at most {LABEL_VALUE_BYTES_MAX} bytes, that of {key:?} has {}", value.len());
-            return Err(AppendError::field("labels", description));
-        }
+        Invalid::check_length("labels.key", key, 1, LABEL_KEY_BYTES_MAX)?;
+        Invalid::check_length("labels.value", value, 0, LABEL_VALUE_BYTES_MAX)?;
     }
     Ok(())
 }
@@ -85,7 +78,7 @@ mod tests {
 
     fn refused(request: CreateExecutionRequest) -> String {
         match parse(request).expect_err("refused") {
-            AppendError::Field { field, .. } => field,
+            AppendError::Invalid(Invalid::Field { field, .. }) => field,
             other => panic!("{other}"),
         }
     }
@@ -128,7 +121,7 @@ mod tests {
         assert_eq!(refused(CreateExecutionRequest { lease_owner: "me".into(), ..request() }), "lease_owner");
         assert_eq!(refused(CreateExecutionRequest { lease: Some(Default::default()), ..request() }), "lease");
         let labels = BTreeMap::from([("k".repeat(64), String::new())]);
-        assert_eq!(refused(CreateExecutionRequest { labels, ..request() }), "labels");
+        assert_eq!(refused(CreateExecutionRequest { labels, ..request() }), "labels.key");
         let name = "n".repeat(2_000);
         assert_eq!(refused(CreateExecutionRequest { display_name: name, ..request() }), "display_name");
     }

@@ -5,14 +5,18 @@ mod create;
 mod stream;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
+use tapeline_storage::limits::{EXECUTION_ID_BYTES_MAX, PRODUCER_ID_BYTES_MAX};
 use tapeline_storage::{
     AppendOutcome, AppendRequest, AppendTicket, EventStore, ExecutionId, ExecutionIdError, Head, Producer, Seq,
     TrimRequest, WriteError, digest_events,
 };
 
-use crate::execution::event::{InvalidEvents, parse_batch};
+use tokio::sync::watch;
+
+use crate::execution::event::client_batch;
+use crate::execution::invalid::Invalid;
 use crate::proto::v1 as wire;
 
 pub use stream::AppendStream;
@@ -21,17 +25,9 @@ pub use stream::AppendStream;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AppendError {
-    /// A field of the request says something it must not. Nothing was written.
-    #[error("{field}: {description}")]
-    Field {
-        /// Which one.
-        field: String,
-        /// What is wrong with it, a sentence without a full stop.
-        description: String,
-    },
-    /// The events cannot be appended. Nothing was written.
+    /// The request breaks a rule. Nothing was written.
     #[error(transparent)]
-    Events(#[from] InvalidEvents),
+    Invalid(#[from] Invalid),
     /// The daemon is stopping. Nothing was written.
     #[error("the daemon is shutting down")]
     ShuttingDown,
@@ -40,18 +36,11 @@ pub enum AppendError {
     Store(#[from] WriteError),
 }
 
-impl AppendError {
-    /// A field that is wrong.
-    pub fn field(field: &str, description: impl ToString) -> Self {
-        Self::Field { field: field.to_owned(), description: description.to_string() }
-    }
-}
-
 /// Writes to the store. Cheap to clone.
 #[derive(Clone)]
 pub struct Appender {
     store: Arc<dyn EventStore>,
-    stopping: Arc<AtomicBool>,
+    stopping: Arc<watch::Sender<bool>>,
 }
 
 impl std::fmt::Debug for Appender {
@@ -63,12 +52,22 @@ impl std::fmt::Debug for Appender {
 impl Appender {
     /// An appender to a store.
     pub fn new(store: Arc<dyn EventStore>) -> Self {
-        Self { store, stopping: Arc::default() }
+        Self { store, stopping: Arc::new(watch::Sender::new(false)) }
     }
 
-    /// Refuses everything from now on; what the store has been given is still finished.
+    /// Refuses everything from now on, and ends the streams; what the store has been given is still
+    /// finished and answered.
     pub fn begin_shutdown(&self) {
-        self.stopping.store(true, Ordering::SeqCst);
+        self.stopping.send_replace(true);
+    }
+
+    /// Resolves when nothing is taken any more.
+    fn stopped(&self) -> impl Future<Output = ()> + use<> {
+        let mut stopping = self.stopping.subscribe();
+        async move {
+            // The sender lives as long as any appender; without one nothing is taken either.
+            let _ = stopping.wait_for(|stopping| *stopping).await;
+        }
     }
 
     /// Creates an execution with its `created` event, or returns the one that was created by the same
@@ -109,13 +108,15 @@ impl Appender {
     }
 
     fn check_open(&self) -> Result<(), AppendError> {
-        if self.stopping.load(Ordering::SeqCst) { Err(AppendError::ShuttingDown) } else { Ok(()) }
+        if *self.stopping.borrow() { Err(AppendError::ShuttingDown) } else { Ok(()) }
     }
 }
 
 /// The id of an execution as a request has it.
 fn parse_id(id: &str) -> Result<ExecutionId, AppendError> {
-    ExecutionId::parse(id).map_err(|error: ExecutionIdError| AppendError::field("execution_id", error))
+    let invalid = |error: ExecutionIdError| Invalid::field("execution_id", error.to_string());
+    Invalid::check_length("execution_id", id, 1, EXECUTION_ID_BYTES_MAX)?;
+    Ok(ExecutionId::parse(id).map_err(invalid)?)
 }
 
 fn parse(
@@ -124,7 +125,10 @@ fn parse(
 ) -> Result<AppendRequest, AppendError> {
     let wire::AppendRequest { execution_id, events, expected_last_seq, producer } = request;
     let execution = parse_id(&execution_id)?;
-    let events = parse_batch(events)?;
+    let events = client_batch(events)?;
+    if let Some(producer) = &producer {
+        Invalid::check_length("producer.id", &producer.id, 1, PRODUCER_ID_BYTES_MAX)?;
+    }
     let producer = producer.map(|producer| {
         let wire::Producer { id, epoch, seq } = producer;
         (Producer { id: id.into(), epoch, seq }, digest_events(&events))

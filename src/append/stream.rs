@@ -2,7 +2,7 @@
 //! order. The first that fails is the last that is answered, and no later one is written.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use futures_util::stream::{self, Stream, StreamExt};
 use prost::Message;
@@ -36,7 +36,8 @@ impl AppendStream {
     }
 
     /// Appends what comes in. Yields the outcomes in the order of the requests, up to and with the first
-    /// error; an error of the incoming stream counts as one.
+    /// error; an error of the incoming stream counts as one. When the daemon stops no more is taken in:
+    /// what is in flight is answered, then comes `ShuttingDown`.
     pub fn run<E>(
         self,
         requests: impl Stream<Item = Result<AppendRequest, E>>,
@@ -44,6 +45,7 @@ impl AppendStream {
     where
         E: From<AppendError>,
     {
+        let requests = until_stopped(requests, self.appender.stopped());
         let this = Arc::new(self);
         // One after the other into the queue; many at a time from there on.
         let in_flight = until_error(requests.then(move |request| {
@@ -61,12 +63,25 @@ impl AppendStream {
         let bytes = u32::try_from(request.encoded_len().min(STREAM_BYTES_MAX)).unwrap_or(u32::MAX);
         // The semaphore is never closed; without a permit the bound of the store's queue holds.
         let _places = self.places.clone().acquire_many_owned(bytes).await.ok();
-        let submitted = self.appender.submit(request, &self.failed).await;
-        if submitted.is_err() {
-            self.failed.store(true, Ordering::Release);
-        }
-        Ok(InFlight { ticket: submitted?, _places })
+        // The flag is the writer's alone: an append that is refused here is behind others that are valid
+        // and still have to be written.
+        Ok(InFlight { ticket: self.appender.submit(request, &self.failed).await?, _places })
     }
+}
+
+/// A stream that ends with `ShuttingDown` as soon as the daemon stops, also while it is idle.
+fn until_stopped<T, E: From<AppendError>>(
+    requests: impl Stream<Item = Result<T, E>>,
+    stopped: impl Future<Output = ()>,
+) -> impl Stream<Item = Result<T, E>> {
+    let state = Some((Box::pin(requests), Box::pin(stopped)));
+    stream::unfold(state, |state| async move {
+        let (mut requests, mut stopped) = state?;
+        tokio::select! {
+            () = &mut stopped => Some((Err(AppendError::ShuttingDown.into()), None)),
+            request = requests.next() => Some((request?, Some((requests, stopped)))),
+        }
+    })
 }
 
 /// A stream up to and with its first error. Nothing is read from behind it.

@@ -19,7 +19,7 @@ const EXIT_IO: u8 = 74;
 
 /// Flags of `tapeline serve`. Each is above its environment variable, and that above the file.
 #[derive(Args, Debug)]
-pub struct ServeArgs {
+pub(crate) struct ServeArgs {
     /// Where to listen; a loopback address, port 0 is any free one [default: 127.0.0.1:50051]
     #[arg(long, env = "TAPELINE_LISTEN", value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
@@ -38,7 +38,7 @@ pub struct ServeArgs {
 }
 
 /// Runs the daemon until it is told to stop.
-pub fn run(args: ServeArgs) -> ExitCode {
+pub(crate) fn run(args: ServeArgs) -> ExitCode {
     let over = Overrides {
         listen: args.listen,
         data_dir: args.data_dir,

@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tonic::service::Routes;
 use tonic::transport::server::TcpConnectInfo;
@@ -26,7 +26,7 @@ use crate::limits::{
 
 /// The connections of a daemon, and the loop that accepts them.
 pub(super) struct Connections {
-    stop: oneshot::Sender<()>,
+    stop: watch::Sender<bool>,
     accepting: JoinHandle<GracefulShutdown>,
 }
 
@@ -37,21 +37,21 @@ pub(super) struct NotInTime;
 impl Connections {
     /// Accepts and serves from now on.
     pub(super) fn serve(listener: TcpListener, services: Routes, connections_max: usize) -> Self {
-        let (stop, stopped) = oneshot::channel();
+        let (stop, stopped) = watch::channel(false);
         let acceptor = Acceptor {
             listener,
             services,
             places: Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS))),
             connection: Arc::new(connection_builder()),
             graceful: GracefulShutdown::new(),
+            stopped,
         };
-        Self { stop, accepting: tokio::spawn(acceptor.run(stopped)) }
+        Self { stop, accepting: tokio::spawn(acceptor.run()) }
     }
 
     /// Accepts no more, and waits until every connection has finished what it has begun.
     pub(super) async fn finish(self, within: Duration) -> Result<(), NotInTime> {
-        // If the loop has ended by itself there is nobody to tell.
-        let _ = self.stop.send(());
+        self.stop.send_replace(true);
         let finished = async {
             if let Ok(graceful) = self.accepting.await {
                 graceful.shutdown().await;
@@ -67,17 +67,19 @@ struct Acceptor {
     places: Arc<Semaphore>,
     connection: Arc<Builder<TokioExecutor>>,
     graceful: GracefulShutdown,
+    stopped: watch::Receiver<bool>,
 }
 
 impl Acceptor {
-    async fn run(self, mut stopped: oneshot::Receiver<()>) -> GracefulShutdown {
+    async fn run(self) -> GracefulShutdown {
+        let mut stopped = self.stopped.clone();
         loop {
             let place = tokio::select! {
-                _ = &mut stopped => return self.graceful,
+                _ = stopped.wait_for(|stopped| *stopped) => return self.graceful,
                 place = self.places.clone().acquire_owned() => place,
             };
             let accepted = tokio::select! {
-                _ = &mut stopped => return self.graceful,
+                _ = stopped.wait_for(|stopped| *stopped) => return self.graceful,
                 accepted = self.listener.accept() => accepted,
             };
             match accepted {
@@ -97,11 +99,17 @@ impl Acceptor {
         let services = self.services.clone();
         let connection = self.connection.clone();
         let watcher = self.graceful.watcher();
+        let mut stopped = self.stopped.clone();
         async move {
             // Small frames shall leave at once; a connection that is gone shows soon enough.
             let _ = stream.set_nodelay(true);
             let info = TcpConnectInfo { local_addr: stream.local_addr().ok(), remote_addr: Some(peer) };
-            if !speaks(&stream).await {
+            // A client that has said nothing has begun nothing that a stop must wait for.
+            let speaks = tokio::select! {
+                speaks = speaks(&stream) => speaks,
+                _ = stopped.wait_for(|stopped| *stopped) => false,
+            };
+            if !speaks {
                 return;
             }
             let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {

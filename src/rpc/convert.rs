@@ -2,9 +2,9 @@
 
 use prost::Message;
 use prost_types::Timestamp;
-use tapeline_storage::{AppendOutcome, Head, Phase, StoredEvent};
+use tapeline_storage::{AppendOutcome, Head, StoredEvent};
 
-use crate::execution::redact;
+use crate::execution::{phase, redact};
 use crate::proto::v1 as wire;
 
 const NS_PER_S: u64 = 1_000_000_000;
@@ -15,28 +15,12 @@ pub(super) fn timestamp(ns: u64) -> Timestamp {
     Timestamp { seconds, nanos: (ns % NS_PER_S) as i32 }
 }
 
-/// A phase on the wire; the numbers are the same.
-pub(super) fn phase(phase: Phase) -> wire::Phase {
-    match phase {
-        Phase::Pending => wire::Phase::Pending,
-        Phase::InProgress => wire::Phase::InProgress,
-        Phase::Completed => wire::Phase::Completed,
-        Phase::Failed => wire::Phase::Failed,
-        Phase::Cancelled => wire::Phase::Cancelled,
-    }
-}
-
-/// The name of a phase on the wire.
-pub(super) fn phase_name(of: Phase) -> &'static str {
-    phase(of).as_str_name()
-}
-
 /// An execution on the wire.
 pub(super) fn execution(head: &Head) -> wire::Execution {
     wire::Execution {
         id: head.execution.id.to_string(),
         log_id: head.execution.log_id.to_string(),
-        phase: phase(head.phase).into(),
+        phase: phase::to_wire(head.phase).into(),
         floor_seq: head.floor_seq,
         tail_seq: head.tail_seq,
         create_time: Some(timestamp(head.create_time_ns)),
@@ -86,13 +70,5 @@ mod tests {
         assert_eq!(timestamp(0), Timestamp { seconds: 0, nanos: 0 });
         assert_eq!(timestamp(1_999_999_999), Timestamp { seconds: 1, nanos: 999_999_999 });
         assert_eq!(timestamp(u64::MAX).seconds, 18_446_744_073);
-    }
-
-    #[test]
-    fn phases_have_the_numbers_of_the_wire() {
-        for number in 1..=5 {
-            let stored = Phase::from_number(number).expect("a phase");
-            assert_eq!(phase(stored) as i32, i32::from(number));
-        }
     }
 }

@@ -12,6 +12,7 @@ use super::convert;
 use super::page_token::{self, InvalidToken};
 use super::status::{invalid_field, log_replaced, of_append, of_read, of_watch, store_replaced};
 use crate::append::{AppendStream, Appender};
+use crate::execution::phase;
 use crate::limits::{LIST_PAGE_DEFAULT, LIST_PAGE_MAX, READ_BYTES_MAX, READ_EVENTS_DEFAULT, READ_EVENTS_MAX};
 use crate::proto::v1 as wire;
 use crate::proto::v1::execution_log_service_server::ExecutionLogService;
@@ -120,7 +121,7 @@ impl ExecutionLogService for LogService {
             events: events?,
             tail_seq: head.tail_seq,
             floor_seq: head.floor_seq,
-            phase: convert::phase(head.phase).into(),
+            phase: phase::to_wire(head.phase).into(),
         }))
     }
 
@@ -212,8 +213,8 @@ fn list_query(request: wire::ListExecutionsRequest) -> Result<ListQuery, Status>
     let phase = match u8::try_from(phase) {
         Ok(0) => None,
         number => {
-            let phase = number.ok().and_then(Phase::from_number);
-            Some(phase.ok_or_else(|| invalid_field("phase", "it is not a phase"))?)
+            let known = number.ok().and_then(Phase::from_number);
+            Some(known.ok_or_else(|| invalid_field("phase", "it is not a phase"))?)
         }
     };
     let session_id = Some(session_id).filter(|session| !session.is_empty());

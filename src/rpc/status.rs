@@ -1,6 +1,7 @@
 //! Every error becomes a `tonic::Status` here and nowhere else: a code, a reason, the numbers a client
 //! can act on. What is internal stays in the log.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tapeline_storage::{ReadError, WriteError};
@@ -8,8 +9,8 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::append::AppendError;
-use crate::execution::event::InvalidEvents;
-use crate::limits::{BATCH_EVENTS_MAX, EVENT_BYTES_MAX};
+use crate::execution::invalid::{Excess, Invalid};
+use crate::execution::phase;
 use crate::watch::WatchError;
 
 /// The domain of all reasons.
@@ -54,7 +55,8 @@ impl Fault {
 
 impl From<Fault> for Status {
     fn from(fault: Fault) -> Self {
-        let metadata = fault.metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let metadata: HashMap<String, String> =
+            fault.metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         let mut details = ErrorDetails::with_error_info(fault.reason, DOMAIN, metadata);
         if let Some((field, description)) = fault.violation {
             details.add_bad_request_violation(field, description);
@@ -76,12 +78,17 @@ fn invalid(field: String, description: String) -> Fault {
     Fault::new(Code::InvalidArgument, "INVALID_FIELD", message).violation(field, description)
 }
 
-fn too_large(reason: &'static str, field: String, limit: u64, actual: u64, unit: &str) -> Fault {
-    let description = format!("{actual} {unit}, the limit is {limit}");
-    let message = format!("{field}: {description}");
+/// Something passes its limit.
+fn exceeds(
+    reason: &'static str,
+    message: String,
+    field: String,
+    description: String,
+    excess: Excess,
+) -> Fault {
     Fault::new(Code::InvalidArgument, reason, message)
-        .with("limit", limit)
-        .with("actual", actual)
+        .with("limit", excess.limit)
+        .with("actual", excess.actual)
         .violation(field, description)
 }
 
@@ -119,8 +126,7 @@ fn corrupt(execution: Option<String>, seq: u64, position: u64) -> Fault {
 /// The answer to a write that failed.
 pub(super) fn of_append(error: AppendError) -> Status {
     match error {
-        AppendError::Field { field, description } => invalid(field, description),
-        AppendError::Events(error) => of_events(error),
+        AppendError::Invalid(error) => of_invalid(error),
         AppendError::ShuttingDown => shutting_down(),
         AppendError::Store(error) => of_write(error),
     }
@@ -133,18 +139,18 @@ impl From<AppendError> for Status {
     }
 }
 
-fn of_events(error: InvalidEvents) -> Fault {
+fn of_invalid(error: Invalid) -> Fault {
+    let message = error.to_string();
     match error {
-        InvalidEvents::Field { field, description } => invalid(field, description),
-        InvalidEvents::EventTooLarge { index, actual } => too_large(
-            "EVENT_TOO_LARGE",
-            format!("events[{index}]"),
-            EVENT_BYTES_MAX as u64,
-            actual as u64,
-            "bytes",
-        ),
-        InvalidEvents::BatchTooLarge { unit, limit, actual } => {
-            too_large("BATCH_TOO_LARGE", "events".into(), limit as u64, actual as u64, unit)
+        Invalid::Field { field, description, excess: None } => invalid(field, description),
+        Invalid::Field { field, description, excess: Some(excess) } => {
+            exceeds("INVALID_FIELD", message, field, description, excess)
+        }
+        Invalid::EventTooLarge { field, excess } => {
+            exceeds("EVENT_TOO_LARGE", message.clone(), field, message, excess)
+        }
+        Invalid::BatchTooLarge { excess, .. } => {
+            exceeds("BATCH_TOO_LARGE", message.clone(), "events".to_owned(), message, excess)
         }
     }
 }
@@ -162,7 +168,7 @@ fn of_write(error: WriteError) -> Fault {
         WriteError::Ended { final_seq, phase } => {
             aborted(Code::FailedPrecondition, "EXECUTION_ENDED")
                 .with("final_seq", final_seq)
-                .with("phase", super::convert::phase_name(phase))
+                .with("phase", phase::to_wire(phase).as_str_name())
         }
         WriteError::SeqMismatch { expected, tail_seq } => {
             aborted(Code::Aborted, "SEQ_MISMATCH").with("expected", expected).with("tail_seq", tail_seq)
@@ -178,7 +184,7 @@ fn of_write(error: WriteError) -> Fault {
         }
         WriteError::Rejected(reject) => invalid(reject.field, reject.description),
         WriteError::TooLarge { what, limit, actual } => {
-            too_large("INVALID_FIELD", what.to_owned(), limit, actual, "").with("max_events", BATCH_EVENTS_MAX)
+            exceeds("INVALID_FIELD", message.clone(), what.to_owned(), message, Excess { limit, actual })
         }
         WriteError::StreamFailed => {
             Fault::new(Code::Aborted, "STREAM_FAILED", "an earlier append of this stream failed")
@@ -200,8 +206,6 @@ fn of_write(error: WriteError) -> Fault {
         )
         .retry(RETRY_LATER),
         WriteError::Read(error) => of_read_fault(error),
-        // The enum may grow; what is not known here must not be told as something else.
-        other => Fault::new(Code::Internal, "INTERNAL", other),
     }
 }
 
@@ -228,7 +232,6 @@ fn of_read_fault(error: ReadError) -> Fault {
         }
         ReadError::Failed => storage_failed(),
         ReadError::Closing => shutting_down(),
-        other => Fault::new(Code::Internal, "INTERNAL", other),
     }
 }
 

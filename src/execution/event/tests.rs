@@ -1,77 +1,97 @@
-//! What becomes of wire events, and which are refused.
+use bytes::Bytes;
+use tapeline_storage::Phase;
 
 use super::*;
-use crate::proto::v1::Event;
+use crate::limits::MIB;
+use crate::proto::v1::{CustomEvent, ListTruncated, Output, PhaseChanged, TextAppended};
 
 fn event(body: Body) -> Event {
-    Event { body: Some(body), ..Event::default() }
+    Event { body: Some(body), ..Default::default() }
 }
 
-fn output(data: Vec<u8>) -> Event {
-    event(Body::Output(wire::Output { stream: 1, data: data.into(), truncated: false }))
+fn output(bytes: usize) -> Event {
+    event(Body::Output(Output { stream: 1, data: Bytes::from(vec![7; bytes]), truncated: false }))
 }
 
-fn phase(phase: i32, error: &str) -> Event {
-    event(Body::PhaseChanged(wire::PhaseChanged { phase, error: error.into(), ..Default::default() }))
+fn phase_changed(phase: i32) -> Event {
+    event(Body::PhaseChanged(PhaseChanged { phase, ..Default::default() }))
 }
 
+/// The field that a batch is refused for.
 fn refused_field(events: Vec<Event>) -> String {
-    match parse_batch(events).expect_err("refused") {
-        InvalidEvents::Field { field, .. } => field,
-        other => panic!("{other}"),
+    match client_batch(events).expect_err("the batch is refused") {
+        Invalid::Field { field, .. } => field,
+        other => panic!("another error: {other:?}"),
     }
 }
 
 #[test]
-fn only_the_body_of_an_event_is_kept() {
-    let sent = Event { seq: 9, position: 8, execution_id: "x".into(), ..output(b"hello".to_vec()) };
-    let parsed = parse_batch(vec![sent, output(b"again".to_vec())]).expect("fine");
-    assert_eq!(Event::decode(parsed[0].payload.clone()).expect("our own"), output(b"hello".to_vec()));
-    assert_eq!(Event::decode(parsed[1].payload.clone()).expect("our own"), output(b"again".to_vec()));
-    assert_eq!(parsed[0].type_tag, 21);
+fn what_is_stored_is_the_body_alone_and_reads_back_equal() {
+    let custom = CustomEvent {
+        r#type: "metric".into(),
+        attributes: [("b".into(), "2".into()), ("a".into(), "1".into())].into(),
+        ..Default::default()
+    };
+    let sent = Event { seq: 99, position: 98, ..event(Body::Custom(custom)) };
+    let stored = client_batch(vec![output(3), sent.clone()]).expect("it is valid");
+    assert_eq!(stored[1].type_tag, 30);
+    assert_eq!(stored[1].custom_type.as_deref(), Some("metric"));
+    let read = Event::decode(stored[1].payload.clone()).expect("it is an event");
+    assert_eq!(read, Event { seq: 0, position: 0, ..sent });
 }
 
 #[test]
-fn the_type_tag_is_the_field_number_on_the_wire() {
-    let events = [output(vec![]), phase(2, ""), event(Body::TodoRemoved(wire::TodoRemoved { id: "1".into() }))];
-    for parsed in parse_batch(events.to_vec()).expect("fine") {
-        // The key of the only field: number and wire type 2.
-        let key = prost::encoding::decode_varint(&mut parsed.payload.clone()).expect("a key");
-        assert_eq!(key >> 3, u64::from(parsed.type_tag));
+fn the_type_tag_is_the_number_of_the_body_field() {
+    for body in [Body::Output(Output { stream: 1, ..Default::default() }), Body::Custom(CustomEvent::default())] {
+        let tag = type_tag(&body);
+        let bytes = event(body).encode_to_vec();
+        let key = prost::encoding::decode_varint(&mut bytes.as_slice()).expect("it begins with a key");
+        assert_eq!(key >> 3, u64::from(tag));
     }
 }
 
 #[test]
-fn a_change_of_phase_is_known_to_the_store_with_a_shortened_error() {
-    let error = "ä".repeat(3_000);
-    let parsed = parse_batch(vec![phase(4, &error)]).expect("fine").remove(0);
-    let change = parsed.head_change.expect("a change");
-    assert_eq!(change.phase, Some(Phase::Failed));
-    assert_eq!(change.error.expect("an error").len(), HEAD_ERROR_BYTES_MAX);
-    assert!(parsed.payload.len() > 6_000, "the event keeps the whole text");
-}
-
-#[test]
-fn what_must_not_be_appended_is_refused_with_its_field() {
+fn a_batch_has_1_to_1000_events() {
     assert_eq!(refused_field(vec![]), "events");
-    assert_eq!(refused_field(vec![output(vec![]), Event::default()]), "events[1].body");
-    assert_eq!(refused_field(vec![event(Body::Created(Default::default()))]), "events[0].created");
-    assert_eq!(refused_field(vec![phase(0, "")]), "events[0].phase_changed.phase");
-    assert_eq!(refused_field(vec![phase(77, "")]), "events[0].phase_changed.phase");
-    assert_eq!(refused_field(vec![phase(3, ""), output(vec![])]), "events[0].phase_changed.phase");
-    assert_eq!(refused_field(vec![event(Body::Custom(Default::default()))]), "events[0].custom.type");
-    assert_eq!(refused_field(vec![event(Body::Output(Default::default()))]), "events[0].output.stream");
-    assert_eq!(refused_field(vec![event(Body::TextAppended(Default::default()))]), "events[0].text_appended.target");
-    assert_eq!(refused_field(vec![event(Body::ListTruncated(Default::default()))]), "events[0].list_truncated.list");
+    assert!(client_batch(vec![output(1); 1_000]).is_ok());
+    let refused = client_batch(vec![output(1); 1_001]).expect_err("it is too large");
+    assert_eq!(
+        refused,
+        Invalid::BatchTooLarge { what: "events", excess: Excess { limit: 1_000, actual: 1_001 } }
+    );
 }
 
 #[test]
-fn sizes_are_bounded_by_event_and_by_batch() {
-    let too_large = parse_batch(vec![output(vec![]), output(vec![0; EVENT_BYTES_MAX])]);
-    assert!(matches!(too_large, Err(InvalidEvents::EventTooLarge { index: 1, .. })));
-    assert!(parse_batch(vec![output(vec![0; EVENT_BYTES_MAX - 20])]).is_ok());
-    let bytes = parse_batch(vec![output(vec![0; EVENT_BYTES_MAX - 20]); 5]);
-    assert!(matches!(bytes, Err(InvalidEvents::BatchTooLarge { unit: "bytes", .. })));
-    let events = parse_batch(vec![output(vec![]); BATCH_EVENTS_MAX + 1]);
-    assert!(matches!(events, Err(InvalidEvents::BatchTooLarge { unit: "events", actual: 1_001, .. })));
+fn an_event_has_at_most_1_mib_and_a_batch_4_mib() {
+    let refused = client_batch(vec![output(1), output(MIB)]).expect_err("with its frame it is larger");
+    assert!(matches!(refused, Invalid::EventTooLarge { field, .. } if field == "events[1]"));
+    let almost = MIB - 16;
+    assert!(client_batch(vec![output(almost); 4]).is_ok());
+    let refused = client_batch(vec![output(almost); 5]).expect_err("it is too large");
+    assert!(matches!(refused, Invalid::BatchTooLarge { what: "bytes", .. }));
+}
+
+#[test]
+fn a_terminal_phase_must_be_the_last_event_of_its_batch() {
+    assert_eq!(refused_field(vec![phase_changed(3), output(1)]), "events[0].phase_changed.phase");
+    let batch = client_batch(vec![output(1), phase_changed(3)]).expect("it is the last");
+    let change = batch[1].head_change.as_ref().expect("a phase changes the head");
+    assert_eq!(change.phase, Some(Phase::Completed));
+}
+
+#[test]
+fn what_is_unspecified_or_unknown_is_refused_with_its_place() {
+    assert_eq!(refused_field(vec![Event::default()]), "events[0]");
+    assert_eq!(refused_field(vec![output(1), phase_changed(0)]), "events[1].phase_changed.phase");
+    assert_eq!(refused_field(vec![phase_changed(77)]), "events[0].phase_changed.phase");
+    assert_eq!(refused_field(vec![event(Body::Created(Default::default()))]), "events[0].created");
+    let cut = ListTruncated { list: 4, length: 0 };
+    assert_eq!(refused_field(vec![event(Body::ListTruncated(cut))]), "events[0].list_truncated.list");
+    assert_eq!(refused_field(vec![event(Body::Output(Output::default()))]), "events[0].output.stream");
+    let text = TextAppended::default();
+    assert_eq!(refused_field(vec![event(Body::TextAppended(text))]), "events[0].text_appended.target");
+    for name in [String::new(), "x".repeat(257)] {
+        let custom = CustomEvent { r#type: name, ..Default::default() };
+        assert_eq!(refused_field(vec![event(Body::Custom(custom))]), "events[0].custom.type");
+    }
 }

@@ -86,3 +86,6 @@ impl CommitHook for Broker {
         self.0.inbox.committed(commit);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -129,10 +129,17 @@ fn parse_start(start: WireStart) -> Result<Start, WatchError> {
 
 fn parse_heartbeat(interval: Option<prost_types::Duration>) -> Result<Duration, WatchError> {
     let Some(interval) = interval else { return Ok(HEARTBEAT_DEFAULT) };
-    match Duration::try_from(interval) {
-        Ok(interval) if interval >= HEARTBEAT_MIN => Ok(interval.min(HEARTBEAT_MAX)),
-        _ => Err(WatchError::invalid("heartbeat_interval", format!("it must be at least {HEARTBEAT_MIN:?}"))),
-    }
+    // By hand: the conversion of the generated type overflows on the smallest numbers.
+    let interval = match (u64::try_from(interval.seconds), u32::try_from(interval.nanos)) {
+        (Ok(seconds), Ok(nanos)) if u64::from(nanos) < NANOS_PER_SECOND => {
+            Some(Duration::new(seconds, nanos))
+        }
+        _ => None,
+    };
+    let too_short =
+        || WatchError::invalid("heartbeat_interval", format!("it must be at least {HEARTBEAT_MIN:?}"));
+    let interval = interval.filter(|interval| *interval >= HEARTBEAT_MIN).ok_or_else(too_short)?;
+    Ok(interval.min(HEARTBEAT_MAX))
 }
 
 fn parse_filter(names: &[String]) -> Result<TypeFilter, WatchError> {

@@ -15,6 +15,7 @@ mod registry;
 mod clock;
 mod open;
 mod watcher;
+mod outbox;
 mod replay;
 mod stream;
 

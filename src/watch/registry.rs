@@ -178,9 +178,13 @@ impl Entry {
         self.facts.last_progress_ns.store(now_ns(), Ordering::Relaxed);
     }
 
-    /// Everything up to `cursor` was given or not wanted; the tail was seen at `tail`.
-    pub(super) fn has_reached(&self, cursor: u64, tail: u64) {
+    /// Everything up to `cursor` was given or not wanted.
+    pub(super) fn has_reached(&self, cursor: u64) {
         self.facts.reached.store(cursor, Ordering::Relaxed);
+    }
+
+    /// The tail was seen here.
+    pub(super) fn has_seen_tail(&self, tail: u64) {
         self.facts.tail.fetch_max(tail, Ordering::Relaxed);
     }
 }

@@ -10,7 +10,7 @@
 //! tail: what is not in the page is then in the subscription. The cursor is the last event that was put
 //! into the outbox or was not wanted; a frame that names it is put behind those events.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,14 +23,12 @@ use super::Shared;
 use super::clock::{Silence, now_ns};
 use super::cursor::{OnTrimmed, Start};
 use super::error::WatchError;
+use super::outbox::{Outbox, Outgoing};
 use super::registry::{Entry, WatcherState};
 use crate::broker::{Delivery, Slice, SliceEvents, Subscription, Topic};
 use crate::execution::filter::TypeFilter;
 use crate::execution::frame::{self, EventFrame};
 use crate::proto::v1::end::Reason;
-
-/// Frames in an outbox above which it gives its memory back once it is empty.
-const OUTBOX_KEPT: usize = 16;
 
 /// One watch, from its opening to its end.
 pub(crate) struct Watcher {
@@ -48,7 +46,7 @@ pub(crate) struct Watcher {
     /// Held near the tail. Far from it, what would wait in it is read from the store anyway.
     pub(super) subscription: Option<Subscription>,
     /// Frames that are to be taken, of one page or one slice at most, and what is said behind them.
-    outbox: VecDeque<Outgoing>,
+    outbox: Outbox,
     silence: Silence,
 }
 
@@ -98,13 +96,6 @@ pub(super) struct All {
     pub(super) accounted: u64,
 }
 
-/// A frame that is to be taken.
-struct Outgoing {
-    bytes: Bytes,
-    /// The cursor of its last event; 0 if it has none.
-    last: u64,
-}
-
 /// Why a watcher that waited looks up.
 enum Heard {
     Delivery(Delivery),
@@ -131,7 +122,7 @@ impl Watcher {
             tail: 0,
             recorded_ns: 0,
             subscription: None,
-            outbox: VecDeque::new(),
+            outbox: Outbox::default(),
             silence: Silence::new(heartbeat),
         });
         watcher.subscribe();
@@ -144,10 +135,10 @@ impl Watcher {
             if let Some(cause) = self.shared.registry.ending().filter(|_| self.state != State::Ended) {
                 return Some(Err(self.broken(cause.into())));
             }
-            if let Some(outgoing) = self.outbox.pop_front() {
+            if let Some(outgoing) = self.outbox.take() {
                 return Some(Ok(self.taken(outgoing)));
             }
-            self.entry.has_reached(self.cursor, self.tail);
+            self.entry.has_reached(self.cursor);
             // A filter that wants little must not keep the thread to itself.
             consume_budget().await;
             if let Err(error) = self.step().await {
@@ -281,7 +272,7 @@ impl Watcher {
                 Err(error) => return Err(WatchError::reading(error, self.cursor)),
             },
         };
-        self.tail = self.tail.max(tail);
+        self.saw_tail(tail);
         self.put(frame::fell_behind(self.cursor, self.tail));
         Ok(())
     }
@@ -292,7 +283,7 @@ impl Watcher {
             Log::All(all) => (all.accounted, self.shared.store.tail_position()),
             Log::One(one) => (self.cursor, self.shared.broker.tail_seq(&one.id)),
         };
-        self.tail = self.tail.max(tail);
+        self.saw_tail(tail);
         let idle_for = Duration::from_nanos(now_ns().saturating_sub(self.recorded_ns));
         let idle_for = (self.recorded_ns != 0).then_some(idle_for);
         self.put(frame::heartbeat(seq, self.tail, idle_for));
@@ -313,7 +304,7 @@ impl Watcher {
     fn broken(&mut self, error: WatchError) -> WatchError {
         self.enter(State::Ended);
         self.subscription = None;
-        self.outbox = VecDeque::new();
+        self.outbox = Outbox::default();
         error
     }
 
@@ -340,25 +331,27 @@ impl Watcher {
     /// Everything up to `cursor` is in the outbox or not wanted.
     pub(super) fn moved_to(&mut self, cursor: u64, tail: u64, recorded_ns: u64) {
         self.cursor = cursor;
-        self.tail = self.tail.max(tail).max(cursor);
+        self.saw_tail(tail.max(cursor));
         self.recorded_ns = self.recorded_ns.max(recorded_ns);
     }
 
+    fn saw_tail(&mut self, tail: u64) {
+        self.tail = self.tail.max(tail);
+        self.entry.has_seen_tail(self.tail);
+    }
+
     pub(super) fn put(&mut self, bytes: Bytes) {
-        self.outbox.push_back(Outgoing { bytes, last: 0 });
+        self.outbox.put(bytes);
     }
 
     pub(super) fn put_events(&mut self, frames: impl IntoIterator<Item = EventFrame>) {
-        self.outbox.extend(frames.into_iter().map(|EventFrame { bytes, last, .. }| Outgoing { bytes, last }));
+        self.outbox.put_events(frames);
     }
 
     fn taken(&mut self, outgoing: Outgoing) -> Bytes {
         self.silence.broken();
         if outgoing.last != 0 {
             self.entry.was_given(outgoing.last);
-        }
-        if self.outbox.is_empty() && self.outbox.capacity() > OUTBOX_KEPT {
-            self.outbox = VecDeque::new();
         }
         outgoing.bytes
     }

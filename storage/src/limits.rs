@@ -83,7 +83,21 @@ pub const GENERATIONS_CACHED_MAX: usize = 4;
 /// redb's page cache for each of the two files, in bytes.
 pub const REDB_CACHE_BYTES: usize = 32 * MIB;
 
+/// Bytes really allocated beside each of the two files, given up when the disk is full so that the
+/// running unit can finish. See `redb::files::space`.
+pub const BALLAST_BYTES: u64 = 32 * MIB as u64;
+/// Free bytes of the file system below which nothing new is begun: `WriteError::DiskFull`.
+pub const FREE_BYTES_MIN: u64 = 16 * MIB as u64;
+/// Free bytes from which a ballast that was given up is made again.
+pub const FREE_BYTES_RESUME: u64 = 48 * MIB as u64;
+/// How often it is tried to leave a full disk, and whether the sidecar is due, in milliseconds.
+pub const KEEPER_TICK_MS: u64 = 200;
+/// How long the sidecar waits at least between two writes while positions move, in milliseconds.
+pub const SIDECAR_INTERVAL_MS: u64 = 5_000;
+
 const _: () = {
+    assert!(FREE_BYTES_RESUME >= BALLAST_BYTES + FREE_BYTES_MIN);
+    assert!(BALLAST_BYTES + FREE_BYTES_MIN > 2 * APPEND_BYTES_MAX as u64 + MIB as u64);
     assert!(SEAL_START_BYTES < BACK_PRESSURE_BYTES);
     assert!(BACK_PRESSURE_BYTES + APPEND_BYTES_MAX < UNSEALED_BYTES_MAX);
     assert!(GENERATION_BYTES_MAX <= SEAL_START_BYTES);

@@ -74,8 +74,9 @@ impl Client {
     /// # Errors
     /// [`CliError::Usage`] if it is no address of a daemon.
     pub(crate) fn new(args: &AddrArgs) -> Result<Self, CliError> {
-        let addr =
-            if args.addr.contains("://") { args.addr.clone() } else { format!("http://{}", args.addr) };
+        // An empty variable of the environment is as good as none.
+        let addr = if args.addr.is_empty() { ADDR_DEFAULT } else { &args.addr };
+        let addr = if addr.contains("://") { addr.to_owned() } else { format!("http://{addr}") };
         if !addr.starts_with("http://") {
             return Err(CliError::Usage(format!(
                 "{addr} is not an address this version speaks: http://HOST:PORT"
@@ -209,6 +210,7 @@ mod tests {
     #[tokio::test]
     async fn an_address_needs_no_scheme_but_must_not_have_another() {
         assert_eq!(client_of("localhost:1").expect("an address").addr(), "http://localhost:1");
+        assert_eq!(client_of("").expect("an address").addr(), ADDR_DEFAULT);
         assert!(matches!(client_of("https://localhost:1"), Err(CliError::Usage(_))));
         assert!(matches!(client_of("http://not a host"), Err(CliError::Usage(_))));
     }

@@ -60,7 +60,7 @@ pub(crate) const DELIVER_MAX: Duration = Duration::from_secs(30);
 /// what is in them is read, then they are closed.
 pub(crate) const PIPES_AFTER_EXIT_MAX: Duration = Duration::from_secs(2);
 /// Bytes that are read from a pipe after that time: as much as a pipe holds. More: given up, and flagged.
-pub(crate) const PIPE_DRAIN_BYTES_MAX: usize = 1 << 20;
+pub(crate) const PIPE_DRAIN_BYTES_MAX: usize = 64 << 10;
 
 const _: () = assert!(BATCH_BYTES_MAX + (1 << 20) <= 4 << 20, "a batch with one more event fits an append");
 const _: () = assert!(OUTPUT_BYTES_MAX < SPOOL_MEMORY_BYTES_MAX, "a piece of output fits the memory");

@@ -210,11 +210,14 @@ impl Pretty {
             _ => name.to_owned(),
         };
         let exit = match changed.exit.as_ref().and_then(|exit| exit.status) {
-            Some(Status::Code(code)) => format!(" (exit code {code})"),
-            Some(Status::Signal(signal)) => format!(" (signal {signal})"),
+            Some(Status::Code(code)) => format!("exit code {code}"),
+            Some(Status::Signal(signal)) => format!("signal {signal}"),
             None => String::new(),
         };
-        format!("{painted}{exit} {}", printable_line(&changed.error))
+        // A run says its exit code as its error too; once is enough.
+        let error =
+            Some(printable_line(&changed.error)).filter(|error| !error.ends_with(&exit) || exit.is_empty());
+        [painted, exit, error.unwrap_or_default().into_owned()].join(" ")
     }
 
     fn tool_call(&mut self, text: &mut String, clock: &str, call: Option<&ToolCall>) {

@@ -215,6 +215,21 @@ fn a_program_in_the_background_that_keeps_the_pipe_does_not_keep_the_run() {
 }
 
 #[test]
+fn a_flood_from_the_background_is_cut_off_and_that_is_recorded() {
+    let daemon = Daemon::start();
+    let script = "(while :; do echo xxxxxxxxxxxxxxxx; done) & exit 6";
+    let done = daemon.shell(&["run", "--id", "e1", "--", "sh", "-c", script]);
+    assert_eq!(done.code, Some(6), "{}", done.stderr);
+    let events = daemon.events("e1");
+    assert_eq!(recorded(&events, "STREAM_STDOUT"), done.stdout);
+    let outputs: Vec<_> = events.iter().filter(|event| event["output"].is_object()).collect();
+    let (last, others) = outputs.split_last().unwrap();
+    assert_eq!((&last["output"]["truncated"], &last["output"]["data"]), (&true.into(), &"".into()));
+    assert!(others.iter().all(|event| event["output"]["truncated"] == false));
+    assert_eq!(daemon.get("e1")["phase"], "PHASE_FAILED");
+}
+
+#[test]
 fn a_reader_that_goes_away_is_felt_by_the_program_as_without_us() {
     let daemon = Daemon::start();
     let mut command = daemon.command(&["run", "--id", "e1", "--", "yes"]);

@@ -3,3 +3,5 @@
 mod support;
 
 mod creation;
+mod damage;
+mod lock;

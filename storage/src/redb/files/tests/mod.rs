@@ -1,7 +1,9 @@
 //! Tests of the files of a data directory, on real files with scripted faults.
 
 mod support;
+mod mount;
 
 mod creation;
 mod damage;
+mod full;
 mod lock;

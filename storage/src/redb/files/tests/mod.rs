@@ -7,3 +7,4 @@ mod creation;
 mod damage;
 mod full;
 mod lock;
+mod sidecar;

@@ -16,6 +16,11 @@ impl Mount {
         Self::mounted(&["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs"])
     }
 
+    /// A file system in memory that holds nothing and takes nothing.
+    pub(super) fn read_only() -> Option<Self> {
+        Self::mounted(&["-t", "tmpfs", "-o", "ro,size=1m", "tmpfs"])
+    }
+
     /// An ext4 file system in a file.
     pub(super) fn ext4(mib: u64) -> Option<Self> {
         let images = tempfile::tempdir().expect("a place for files");

@@ -1,9 +1,10 @@
 //! A small file system of its own for a test that fills the disk. Needs root.
 
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use rustix::fs::{FallocateFlags, fallocate};
 
 /// A mounted file system, unmounted when it is dropped.
 pub(super) struct Mount {
@@ -49,14 +50,14 @@ impl Mount {
 
     /// Takes everything that is free.
     pub(super) fn fill(&self) {
-        let mut file =
-            File::options().create(true).append(true).open(self.filler()).expect("makes the filler");
-        for block in [1 << 20, 1 << 12] {
-            let bytes = vec![0x5A; block];
-            while file.write_all(&bytes).is_ok() {}
+        let file = File::options().create(true).append(true).open(self.filler()).expect("makes the filler");
+        let mut end = 0;
+        for block in [64 << 20, 1 << 20, 1 << 12] {
+            while fallocate(&file, FallocateFlags::empty(), end, block).is_ok() {
+                end += block;
+            }
         }
-        // What is still in memory has its room already, or the file system would not have taken it.
-        let _ = file.sync_all();
+        file.sync_all().expect("syncs the filler");
     }
 
     /// Gives it back.

@@ -40,7 +40,7 @@ pub(crate) use heads::Archived;
 pub(crate) use list::Candidates;
 pub(crate) use seal::{SealInput, SealOutcome};
 pub(crate) use units::{Gate, SealError, SealPaused};
-pub(crate) use value::Meta;
+pub(crate) use value::{FORMAT, Meta, decode_format, encode_format};
 
 use super::error::EngineError;
 use crate::limits::GENERATIONS_CACHED_MAX;
@@ -50,7 +50,6 @@ use cache::SharedCache;
 use generation::Generation;
 use schema::{META, Tables};
 use units::{Budget, Units};
-use value::{FORMAT, decode_format, encode_format};
 
 const FORMAT_KEY: &str = "format";
 const STATE_KEY: &str = "state";

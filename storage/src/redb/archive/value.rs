@@ -6,7 +6,7 @@ use bincode::{BorrowDecode, Encode};
 use crate::record::{Kind, RecordError, decode_head, decode_value, encode_frame, encode_head};
 use crate::{Head, Position, StoreId};
 
-/// The version of the archive's tables.
+/// The version of both files' tables.
 pub(crate) const FORMAT: u32 = 1;
 
 /// What the archive says of itself. Moves only in the commit that closes a sealing.
@@ -111,11 +111,13 @@ fn misplaced() -> RecordError {
 }
 
 /// The format row: its version, and the store the file belongs to.
-pub(super) fn encode_format(store_id: StoreId) -> Vec<u8> {
+/// What a file says of itself: its format and its store.
+pub(crate) fn encode_format(store_id: StoreId) -> Vec<u8> {
     frame(Kind::Meta, &FormatBody { format: FORMAT, store_id: store_id.0.to_le_bytes() })
 }
 
-pub(super) fn decode_format(bytes: &[u8]) -> Result<(u32, StoreId), RecordError> {
+/// Reads what [`encode_format`] wrote.
+pub(crate) fn decode_format(bytes: &[u8]) -> Result<(u32, StoreId), RecordError> {
     let FormatBody { format, store_id } = decode_value(Kind::Meta, bytes)?;
     Ok((format, StoreId(u128::from_le_bytes(store_id))))
 }

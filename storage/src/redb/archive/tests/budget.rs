@@ -2,9 +2,9 @@
 
 use super::super::Archive;
 use super::bulk::Bulk;
-use super::disk::Disk;
 use super::support::{Append, Journal, new_archive, payload};
 use crate::limits::{APPEND_BYTES_MAX, GENERATION_BYTES_MAX, MIB, SEAL_UNIT_BYTES};
+use crate::redb::testing::disk::Disk;
 
 /// What the ballast beside the file must be able to give.
 const WRITTEN_AT_ONCE_MAX: usize = 2 * SEAL_UNIT_BYTES + MIB;

@@ -11,11 +11,11 @@ use super::super::super::error::EngineError;
 use super::super::schema::{BASES, CHUNK_PARTS, CHUNKS, GENERATIONS, HEADS, IDS, META};
 use super::super::{Archive, ArchiveOpenError, Archived, Candidates, SealError, Visibility};
 use super::checks::check;
-use super::disk::Disk;
 use super::model::Model;
 use super::script::{play, script};
 use super::support::{Append, Journal, STORE, new_archive, payload};
 use super::tidy::check_tidy;
+use crate::redb::testing::disk::Disk;
 use crate::{BatchSpan, ExecutionId, ListQuery, PageSize, Position, Producer, Seq, StoredEvent};
 
 /// Flips one bit of one value, if the table has one.

@@ -6,10 +6,10 @@ use proptest::prelude::*;
 
 use super::super::{Archive, SealError, SealPaused};
 use super::checks::{check, check_absent, check_except};
-use super::disk::{Crash, Disk};
 use super::script::{play, script};
 use super::support::{Append, Journal, STORE, in_small_units, new_archive, payload};
 use super::tidy::check_tidy;
+use crate::redb::testing::disk::{Crash, Disk};
 
 /// Where and how a sealing is cut short.
 #[derive(Clone, Copy, Debug)]

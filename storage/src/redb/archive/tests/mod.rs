@@ -4,7 +4,6 @@ mod support;
 mod model;
 mod script;
 mod checks;
-mod disk;
 mod bulk;
 mod tidy;
 

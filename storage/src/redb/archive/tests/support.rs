@@ -7,9 +7,9 @@ use bytes::Bytes;
 
 use super::super::units::Budget;
 use super::super::{Archive, SealInput};
-use super::disk::Disk;
 use super::model::{Batch, Model, Op, log_id};
 use crate::record::{BatchStart, DeleteRecord, EventRecord, ProducerStamp, Record, TrimRecord};
+use crate::redb::testing::disk::Disk;
 use crate::{Creation, ExecutionId, HeadChange, Phase, Position, Producer, Seq, StoreId, StoredEvent};
 
 pub(super) const STORE: StoreId = StoreId(42);

@@ -7,7 +7,7 @@ use redb::{Database, StorageBackend};
 
 /// What a crash leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Crash {
+pub(crate) enum Crash {
     /// The process is gone, the machine is not: everything that was written is there.
     Killed,
     /// The power went: what was synced is there, and of every other write since, in no order, it is
@@ -16,7 +16,7 @@ pub(super) enum Crash {
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Disk(Arc<Mutex<State>>);
+pub(crate) struct Disk(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 enum Write {
@@ -38,43 +38,48 @@ struct State {
 }
 
 impl Disk {
-    pub(super) fn with_image(image: Vec<u8>) -> Self {
+    pub(crate) fn with_image(image: Vec<u8>) -> Self {
         let state = State { written: image.clone(), synced: image, ..State::default() };
         Self(Arc::new(Mutex::new(state)))
     }
 
-    pub(super) fn open(&self) -> Database {
+    pub(crate) fn open(&self) -> Database {
         let mut builder = Database::builder();
         builder.set_repair_callback(|_| panic!("an archive never needs a full repair, however it was left"));
         builder.create_with_backend(self.clone()).expect("the image is a database")
     }
 
+    /// Opens a database that may need a full repair, as a journal does.
+    pub(crate) fn open_repairing(&self) -> Database {
+        Database::builder().create_with_backend(self.clone()).expect("the image is a database")
+    }
+
     /// What a killed process would leave now.
-    pub(super) fn image_now(&self) -> Vec<u8> {
+    pub(crate) fn image_now(&self) -> Vec<u8> {
         self.left_by(Crash::Killed)
     }
 
     /// What a crash would leave now.
-    pub(super) fn left_by(&self, crash: Crash) -> Vec<u8> {
+    pub(crate) fn left_by(&self, crash: Crash) -> Vec<u8> {
         self.state().left_by(crash)
     }
 
     /// The most bytes that were written between two syncs, since this was last asked.
-    pub(super) fn written_at_once(&self) -> usize {
+    pub(crate) fn written_at_once(&self) -> usize {
         std::mem::take(&mut self.state().written_at_once)
     }
 
-    pub(super) fn calls(&self) -> usize {
+    pub(crate) fn calls(&self) -> usize {
         self.state().calls
     }
 
     /// Takes an image right before the call with this number.
-    pub(super) fn take_image_at(&self, call: usize, crash: Crash) {
+    pub(crate) fn take_image_at(&self, call: usize, crash: Crash) {
         self.state().fuse = Some((call, crash));
     }
 
     /// The image, if the fuse has burnt down.
-    pub(super) fn image(&self) -> Option<Vec<u8>> {
+    pub(crate) fn image(&self) -> Option<Vec<u8>> {
         self.state().image.take()
     }
 

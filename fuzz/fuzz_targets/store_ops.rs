@@ -1,0 +1,6 @@
+//! Any bytes as operations on a store, crashes and reopening among them, against a model. The body is a
+//! library function, so that ordinary tests replay the corpus.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| tapeline_storage::test_util::fuzz::store_ops(input));

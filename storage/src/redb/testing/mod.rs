@@ -1,0 +1,3 @@
+//! What the tests of both files share.
+
+pub(crate) mod disk;

@@ -8,3 +8,5 @@ mod damage;
 mod full;
 mod lock;
 mod sidecar;
+mod store;
+mod store_full;

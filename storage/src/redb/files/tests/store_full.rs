@@ -52,7 +52,7 @@ fn event(payload: Bytes) -> NewEvent {
     NewEvent { type_tag: 21, payload, ..NewEvent::default() }
 }
 
-async fn append_until_stopped(store: RedbStore, seen: Arc<Seen>, appender: u64) {
+async fn append_until_stopped(store: Arc<RedbStore>, seen: Arc<Seen>, appender: u64) {
     let mut number = appender;
     while !seen.stop.load(Ordering::Relaxed) {
         let request = AppendRequest {
@@ -115,7 +115,7 @@ async fn appends_are_refused_on_a_full_disk_reads_go_on_and_appends_resume_witho
     };
     let path = mount.path().join("data");
     let options = || OpenOptions::new(&path).seal_at(4 << 20, 2 << 20);
-    let store = RedbStore::open(options()).expect("opens");
+    let store = Arc::new(RedbStore::open(options()).expect("opens"));
     let events = vec![event(Bytes::from_static(b"created"))];
     let digest = digest_events(&events);
     let create = CreateRequest { execution: id(), digest, labels: BTreeMap::new(), events };

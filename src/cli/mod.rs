@@ -14,6 +14,7 @@ mod json;
 mod pretty;
 mod values;
 
+mod serve;
 mod run;
 mod watch;
 mod wait;
@@ -50,6 +51,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Serve(serve::ServeArgs),
     Run(run::RunArgs),
     Watch(watch::WatchArgs),
     Logs(watch::LogsArgs),
@@ -70,6 +72,7 @@ enum Verb {
 /// Reads the command line, does what it says and returns the exit code of the process.
 pub fn main() -> ExitCode {
     match Cli::parse().verb {
+        Verb::Serve(args) => serve::run(args),
         Verb::Run(args) => run::run(args),
         Verb::Watch(args) => finish(watch::watch(args)),
         Verb::Logs(args) => finish(watch::logs(args)),

@@ -87,6 +87,18 @@ fn numbers_go_on_when_everything_is_sealed() {
     assert_eq!(scanned(&journal, 3).expect("sound").1.row, 4);
 }
 
+#[test]
+fn a_journal_that_is_older_than_what_was_sealed_of_it_is_told() {
+    let (disk, journal) = new_journal();
+    append_all(&journal, &[10; 3]);
+    let older = open(disk.image_now());
+    let error = scanned(&older, 5).expect_err("rows 4 and 5 were sealed and are not there").to_string();
+    assert!(error.contains("row 3 is the last one"), "{error}");
+    older.remove(2).expect("removes");
+    assert!(scanned(&older, 5).is_err());
+    assert_eq!(scanned(&older, 3).expect("all of it is sealed").1, Next { row: 4, commit: 4 });
+}
+
 /// Puts other bytes in place of a row, behind the journal's back.
 fn replace(journal: &Journal, row: u64, value: Option<&[u8]>) {
     let txn = journal.db.begin_write().expect("writes");

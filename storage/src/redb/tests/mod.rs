@@ -3,3 +3,8 @@
 mod support;
 mod basics;
 mod sealing;
+mod faults;
+mod pressure;
+mod races;
+mod crash;
+mod measure;

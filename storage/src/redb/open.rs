@@ -30,10 +30,10 @@ pub struct OpenOptions {
     pub hook: Arc<dyn CommitHook>,
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
-    seal_plan: SealPlan,
+    pub(crate) seal_plan: SealPlan,
     /// The disk, if not as it is.
     #[cfg(any(test, feature = "test-util"))]
-    faults: Option<crate::test_util::Faults>,
+    pub(crate) faults: Option<crate::test_util::Faults>,
 }
 
 impl OpenOptions {

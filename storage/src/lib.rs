@@ -31,6 +31,7 @@ pub use error::{OpenError, ReadError, WriteError};
 pub use event::{HeadChange, Lease, NewEvent, Phase, Producer, StoredEvent};
 pub use head::{Applied, BatchApplied, BatchSpan, Creation, Head, ProducerState};
 pub use id::{ExecutionId, ExecutionIdError, LogId, Position, Seq, StoreId};
+pub use redb::{OpenOptions, RedbStore};
 pub use rules::{NoRules, Reject, RuleState, Rules};
 pub use store::{
     AllPage, AppendOutcome, AppendRequest, AppendTicket, CreateOutcome, CreateRequest, EventStore, ListPage,

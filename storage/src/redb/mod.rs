@@ -12,8 +12,30 @@ mod archive;
 mod admit;
 #[allow(dead_code, reason = "the engine takes of it what it needs")]
 mod pack;
+mod slots;
+mod unsealed;
+mod queue;
+mod answer;
+mod batch;
+mod writer;
+mod signals;
+mod failure;
+mod shared;
+mod recover;
+mod sealer;
+mod runs;
+mod reader;
+mod read_all;
+mod older;
+mod list;
+mod open;
+mod store;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 #[cfg(any(test, feature = "test-util"))]
 pub(crate) use files::{Disk, Op, Place};
+pub use open::OpenOptions;
+pub use store::RedbStore;

@@ -1,0 +1,89 @@
+//! Answers that wait for a commit to be durable. Each is sent once: as it was decided, or as unknown.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::queue::{Appended, Places, Reply, Trimmed};
+use crate::{CreateOutcome, WriteError};
+
+/// One answer, and to whom it goes.
+#[derive(Debug)]
+pub(super) struct Answer {
+    kind: Kind,
+    /// Set when the answer turns out to be an error.
+    stream_failed: Option<Arc<AtomicBool>>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Create(Reply<CreateOutcome>, Result<CreateOutcome, WriteError>),
+    Append(Reply<Appended>, Result<Appended, WriteError>),
+    Trim(Reply<Trimmed>, Result<Trimmed, WriteError>),
+    Delete(Reply<()>, Result<(), WriteError>),
+}
+
+impl Answer {
+    pub(super) fn create(reply: Reply<CreateOutcome>, result: Result<CreateOutcome, WriteError>) -> Self {
+        Self { kind: Kind::Create(reply, result), stream_failed: None }
+    }
+
+    pub(super) fn append(
+        reply: Reply<Appended>,
+        result: Result<Appended, WriteError>,
+        stream_failed: Option<Arc<AtomicBool>>,
+    ) -> Self {
+        Self { kind: Kind::Append(reply, result), stream_failed }
+    }
+
+    pub(super) fn trim(reply: Reply<Trimmed>, result: Result<Trimmed, WriteError>) -> Self {
+        Self { kind: Kind::Trim(reply, result), stream_failed: None }
+    }
+
+    pub(super) fn delete(reply: Reply<()>, result: Result<(), WriteError>) -> Self {
+        Self { kind: Kind::Delete(reply, result), stream_failed: None }
+    }
+
+    fn send(self) {
+        // A receiver that is gone does not want to know.
+        match self.kind {
+            Kind::Create(reply, result) => drop(reply.send(result)),
+            Kind::Append(reply, result) => drop(reply.send(result)),
+            Kind::Trim(reply, result) => drop(reply.send(result)),
+            Kind::Delete(reply, result) => drop(reply.send(result)),
+        }
+    }
+
+    fn send_instead(mut self, error: &WriteError) {
+        if let Some(flag) = &self.stream_failed {
+            flag.store(true, Ordering::Release);
+        }
+        match &mut self.kind {
+            Kind::Create(_, result) => *result = Err(error.clone()),
+            Kind::Append(_, result) => *result = Err(error.clone()),
+            Kind::Trim(_, result) => *result = Err(error.clone()),
+            Kind::Delete(_, result) => *result = Err(error.clone()),
+        }
+        self.send();
+    }
+}
+
+/// The answers of one commit, with the places of their requests in the queue.
+#[derive(Debug, Default)]
+pub(super) struct Answers(Vec<(Answer, Places)>);
+
+impl Answers {
+    pub(super) fn add(&mut self, answer: Answer, places: Places) {
+        self.0.push((answer, places));
+    }
+
+    /// Sends them as they were decided.
+    pub(super) fn send(self) {
+        self.0.into_iter().for_each(|(answer, _)| answer.send());
+    }
+
+    /// Sends the same error to all, those included that were refused: what refused them may have been
+    /// a request whose outcome is not known.
+    pub(super) fn send_instead(self, error: &WriteError) {
+        self.0.into_iter().for_each(|(answer, _)| answer.send_instead(error));
+    }
+}

@@ -1,0 +1,224 @@
+//! Opening a store: files, recovery, threads. Closing it: threads, files.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+
+use super::archive::{Archive, ArchiveOpenError};
+use super::error::EngineError;
+use super::failure::Failure;
+use super::files::{self, Files};
+use super::journal::{Journal, JournalOpenError};
+use super::queue::{Message, Queue, Shut};
+use super::recover::{Recovered, recover};
+use super::sealer::Sealer;
+use super::shared::{Counts, OpenFiles, SealPlan, Shared};
+use super::signals::Signals;
+use super::store::RedbStore;
+use super::writer::{Next, Writer};
+use crate::limits::{GENERATION_BYTES_MAX, SEAL_START_BYTES};
+use crate::{Clock, CommitHook, NoHook, NoRules, OpenError, Rules, SystemClock};
+
+/// How to open a [`RedbStore`].
+pub struct OpenOptions {
+    /// The data directory; made if it is missing.
+    pub path: PathBuf,
+    /// What may refuse appends.
+    pub rules: Arc<dyn Rules>,
+    /// Who is told of each commit.
+    pub hook: Arc<dyn CommitHook>,
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    seal_plan: SealPlan,
+}
+
+impl OpenOptions {
+    /// A store in this directory, without rules and hook, on the system's clock.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        let seal_plan = SealPlan { start_bytes: SEAL_START_BYTES, generation_bytes: GENERATION_BYTES_MAX };
+        Self {
+            path: path.into(),
+            rules: Arc::new(NoRules),
+            hook: Arc::new(NoHook),
+            clock: Arc::new(SystemClock),
+            seal_plan,
+        }
+    }
+
+    /// Seals when so many bytes are unsealed, in generations of so many bytes; for tests.
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn seal_at(mut self, start_bytes: usize, generation_bytes: usize) -> Self {
+        self.seal_plan = SealPlan { start_bytes, generation_bytes };
+        self
+    }
+}
+
+impl std::fmt::Debug for OpenOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenOptions").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl RedbStore {
+    /// Opens the store of a data directory, or makes a new one. Blocks while files are read: less than
+    /// a second, also after a crash.
+    pub fn open(options: OpenOptions) -> Result<Self, OpenError> {
+        let path = options.path.clone();
+        let inits = files::Inits { journal: Journal::init, archive: Archive::init };
+        Self::open_files(options, files::open(&path, inits)?)
+    }
+
+    pub(super) fn open_files(options: OpenOptions, files: Files) -> Result<Self, OpenError> {
+        let OpenOptions { path, rules, hook, clock, seal_plan } = options;
+        let Files { store_id, journal, archive, journal_space, archive_space, sidecar, dir } = files;
+        let archive = Archive::open(archive, store_id).map_err(|error| archive_error(&path, error))?;
+        let journal = Journal::open(journal, store_id).map_err(|error| journal_error(&path, error))?;
+        let recovered = recover(&journal, &archive).map_err(|error| engine_error(&path, error))?;
+        let Recovered { next, slots, unsealed, executions, sealed_row } = recovered;
+        let tail_position = next.position - 1;
+        sidecar.check(tail_position)?;
+        let counts = Counts::default();
+        counts.tail_position.store(tail_position, Ordering::Relaxed);
+        counts.executions.store(executions, Ordering::Relaxed);
+        counts.sealed_row.store(sealed_row, Ordering::Relaxed);
+        let (queue, receiver) = Queue::new();
+        let shared = Shared {
+            store_id,
+            rules,
+            hook,
+            clock,
+            seal_plan,
+            journal_space,
+            archive_space,
+            sidecar,
+            slots,
+            unsealed,
+            queue,
+            signals: Signals::default(),
+            failure: Failure::new(),
+            counts,
+            sealing: Mutex::new(()),
+            files: RwLock::new(Some(OpenFiles { journal, archive, dir })),
+        };
+        Self::start(Arc::new(shared), receiver, next, &path)
+    }
+
+    fn start(
+        shared: Arc<Shared>,
+        receiver: crossbeam_channel::Receiver<Message>,
+        next: Next,
+        path: &Path,
+    ) -> Result<Self, OpenError> {
+        let closer = Arc::new(Closer { shared: shared.clone(), threads: Mutex::default() });
+        let store = Self { shared: shared.clone(), closer };
+        let failed = |source| OpenError::Io { action: "start a thread for", path: path.to_owned(), source };
+        let mut writer = Writer::new(shared.clone(), receiver, next);
+        let for_writer = shared.clone();
+        let writing = spawn("tapeline-writer", move || {
+            guarded(&for_writer, "the writer's thread panicked", || writer.run());
+            writer.refuse_rest();
+        });
+        store.closer.add(writing.map_err(failed)?);
+        let mut sealer = Sealer::new(shared.clone());
+        let sealing = spawn("tapeline-sealer", move || {
+            guarded(&shared, "the sealer's thread panicked", || sealer.run());
+        });
+        store.closer.add(sealing.map_err(failed)?);
+        Ok(store)
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work)
+}
+
+/// Runs a thread's work; a panic in it fails the store instead of going unnoticed.
+fn guarded(shared: &Shared, why: &str, work: impl FnOnce()) {
+    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err() {
+        shared.fail(why);
+    }
+}
+
+/// Closes a store, once.
+pub(super) struct Closer {
+    shared: Arc<Shared>,
+    /// The writer, then the sealer. Held while closing, so that a second caller waits for the first.
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Closer {
+    fn add(&self, thread: JoinHandle<()>) {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+    }
+
+    /// Finishes what is in the queue and closes the files. Blocks. The second time, does nothing.
+    pub(super) fn close(&self) {
+        let shared = &self.shared;
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.queue.shut(Shut::Closing);
+        for thread in threads.drain(..) {
+            if thread.join().is_err() {
+                shared.fail("a thread of the store ended in a panic");
+            }
+            // The sealer is needed as long as the writer writes.
+            shared.signals.stop();
+        }
+        let files = shared.files.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(files) = files {
+            self.close_files(files);
+        }
+    }
+
+    fn close_files(&self, files: OpenFiles) {
+        if self.shared.failure.is_failed() {
+            // Closing would write, and what is on the disk is not known. Leaked on purpose, with the
+            // lock: the process is about to end.
+            std::mem::forget(files);
+            return;
+        }
+        let OpenFiles { journal, archive, dir } = files;
+        for (name, closed) in [("journal", journal.close()), ("archive", archive.close())] {
+            if let Err(error) = closed {
+                tracing::error!(%error, name, "a file was not closed");
+                dir.mark_io_failed();
+            }
+        }
+        if let Err(error) = self.shared.sidecar.write_now() {
+            tracing::warn!(%error, "the sidecar file could not be written");
+        }
+    }
+}
+
+fn damaged(path: &Path, what: impl ToString) -> OpenError {
+    OpenError::Damaged { path: path.to_owned(), what: what.to_string() }
+}
+
+fn engine_error(path: &Path, error: EngineError) -> OpenError {
+    match error {
+        EngineError::Redb(redb::Error::Io(source)) => {
+            OpenError::Io { action: "read", path: path.to_owned(), source }
+        }
+        error => damaged(path, error),
+    }
+}
+
+fn archive_error(path: &Path, error: ArchiveOpenError) -> OpenError {
+    match error {
+        ArchiveOpenError::NewerFormat { found } => {
+            OpenError::NewerFormat { path: path.to_owned(), found, supported: super::archive::FORMAT }
+        }
+        ArchiveOpenError::Engine(error) => engine_error(path, error),
+        error @ ArchiveOpenError::OtherStore { .. } => damaged(path, error),
+    }
+}
+
+fn journal_error(path: &Path, error: JournalOpenError) -> OpenError {
+    match error {
+        JournalOpenError::NewerFormat { found } => {
+            OpenError::NewerFormat { path: path.to_owned(), found, supported: super::archive::FORMAT }
+        }
+        JournalOpenError::Engine(error) => engine_error(path, error),
+        error @ JournalOpenError::OtherStore { .. } => damaged(path, error),
+    }
+}

@@ -1,0 +1,5 @@
+//! The embedded store through its seam: what callers see, across seals, reopenings and races.
+
+mod support;
+mod basics;
+mod sealing;

@@ -29,6 +29,7 @@
 //! database sees it. A disk that is full as disks are is `free 0`, or `journal write enospc times=1`.
 
 mod script;
+pub mod fuzz;
 
 use std::io;
 use std::path::PathBuf;

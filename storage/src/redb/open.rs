@@ -69,6 +69,14 @@ impl RedbStore {
         Self::open_files(options, files::open(&path, inits)?)
     }
 
+    /// The same on a scripted disk; for tests.
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn open_on(options: OpenOptions, disk: crate::test_util::Faults) -> Result<Self, OpenError> {
+        let path = options.path.clone();
+        let inits = files::Inits { journal: Journal::init, archive: Archive::init };
+        Self::open_files(options, files::open_on(Arc::new(disk), &path, inits)?)
+    }
+
     pub(super) fn open_files(options: OpenOptions, files: Files) -> Result<Self, OpenError> {
         let OpenOptions { path, rules, hook, clock, seal_plan } = options;
         let Files { store_id, journal, archive, journal_space, archive_space, sidecar, dir } = files;

@@ -140,6 +140,10 @@ impl Disk for Faults {
         self.lock().script.flips(place).for_each(|flip| flip.apply(offset, bytes));
     }
 
+    fn is_gone(&self) -> bool {
+        self.lock().crashed
+    }
+
     fn free_bytes(&self, real: u64) -> u64 {
         self.current().script.free.unwrap_or(real)
     }

@@ -2,15 +2,10 @@
 //! No type of redb leaves this module.
 
 mod error;
-#[allow(dead_code, reason = "the engine takes of it what it needs")]
 mod files;
-#[allow(dead_code, reason = "the engine takes of it what it needs")]
 mod journal;
-#[allow(dead_code, unused_imports, reason = "the engine takes of it what it needs")]
 mod archive;
-#[allow(dead_code, reason = "the engine takes of it what it needs")]
 mod admit;
-#[allow(dead_code, reason = "the engine takes of it what it needs")]
 mod pack;
 mod slots;
 mod unsealed;

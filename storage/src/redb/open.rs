@@ -17,7 +17,7 @@ use super::shared::{Counts, OpenFiles, SealPlan, Shared};
 use super::signals::Signals;
 use super::store::RedbStore;
 use super::writer::{Next, Writer};
-use crate::limits::{GENERATION_BYTES_MAX, SEAL_START_BYTES};
+use crate::limits::{BACK_PRESSURE_BYTES, GENERATION_BYTES_MAX, SEAL_START_BYTES, UNSEALED_BYTES_MAX};
 use crate::{Clock, CommitHook, NoHook, NoRules, OpenError, Rules, SystemClock};
 
 /// How to open a [`RedbStore`].
@@ -31,26 +31,54 @@ pub struct OpenOptions {
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
     seal_plan: SealPlan,
+    /// The disk, if not as it is.
+    #[cfg(any(test, feature = "test-util"))]
+    faults: Option<crate::test_util::Faults>,
 }
 
 impl OpenOptions {
     /// A store in this directory, without rules and hook, on the system's clock.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        let seal_plan = SealPlan { start_bytes: SEAL_START_BYTES, generation_bytes: GENERATION_BYTES_MAX };
+        let seal_plan = SealPlan {
+            start_bytes: SEAL_START_BYTES,
+            generation_bytes: GENERATION_BYTES_MAX,
+            delay_bytes: BACK_PRESSURE_BYTES,
+            stop_bytes: UNSEALED_BYTES_MAX,
+        };
         Self {
             path: path.into(),
             rules: Arc::new(NoRules),
             hook: Arc::new(NoHook),
             clock: Arc::new(SystemClock),
             seal_plan,
+            #[cfg(any(test, feature = "test-util"))]
+            faults: None,
         }
     }
 
-    /// Seals when so many bytes are unsealed, in generations of so many bytes; for tests.
+    /// Seals when so many bytes are unsealed, in generations of so many bytes; writes slow down at four
+    /// times as much and stop at eight times. For tests.
     #[cfg(any(test, feature = "test-util"))]
     pub fn seal_at(mut self, start_bytes: usize, generation_bytes: usize) -> Self {
-        self.seal_plan = SealPlan { start_bytes, generation_bytes };
+        let (delay_bytes, stop_bytes) = (4 * start_bytes, 8 * start_bytes);
+        self.seal_plan = SealPlan { start_bytes, generation_bytes, delay_bytes, stop_bytes };
         self
+    }
+
+    /// Puts the files on a disk that a test scripts.
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn on_disk(mut self, faults: &crate::test_util::Faults) -> Self {
+        self.faults = Some(faults.clone());
+        self
+    }
+
+    fn open_files(&self) -> Result<Files, OpenError> {
+        let inits = files::Inits { journal: Journal::init, archive: Archive::init };
+        #[cfg(any(test, feature = "test-util"))]
+        if let Some(faults) = &self.faults {
+            return files::open_on(Arc::new(faults.clone()), &self.path, inits);
+        }
+        files::open(&self.path, inits)
     }
 }
 
@@ -64,21 +92,8 @@ impl RedbStore {
     /// Opens the store of a data directory, or makes a new one. Blocks while files are read: less than
     /// a second, also after a crash.
     pub fn open(options: OpenOptions) -> Result<Self, OpenError> {
-        let path = options.path.clone();
-        let inits = files::Inits { journal: Journal::init, archive: Archive::init };
-        Self::open_files(options, files::open(&path, inits)?)
-    }
-
-    /// The same on a scripted disk; for tests.
-    #[cfg(any(test, feature = "test-util"))]
-    pub fn open_on(options: OpenOptions, disk: crate::test_util::Faults) -> Result<Self, OpenError> {
-        let path = options.path.clone();
-        let inits = files::Inits { journal: Journal::init, archive: Archive::init };
-        Self::open_files(options, files::open_on(Arc::new(disk), &path, inits)?)
-    }
-
-    pub(super) fn open_files(options: OpenOptions, files: Files) -> Result<Self, OpenError> {
-        let OpenOptions { path, rules, hook, clock, seal_plan } = options;
+        let files = options.open_files()?;
+        let OpenOptions { path, rules, hook, clock, seal_plan, .. } = options;
         let Files { store_id, journal, archive, journal_space, archive_space, sidecar, dir } = files;
         let archive = Archive::open(archive, store_id).map_err(|error| archive_error(&path, error))?;
         let journal = Journal::open(journal, store_id).map_err(|error| journal_error(&path, error))?;
@@ -181,8 +196,11 @@ impl Closer {
     fn close_files(&self, files: OpenFiles) {
         if self.shared.failure.is_failed() {
             // Closing would write, and what is on the disk is not known. Leaked on purpose, with the
-            // lock: the process is about to end.
-            std::mem::forget(files);
+            // lock: the process is about to end. If it is scripted to be gone already, nothing can be
+            // written, and a test goes on.
+            if !self.shared.journal_space.is_gone() {
+                std::mem::forget(files);
+            }
             return;
         }
         let OpenFiles { journal, archive, dir } = files;

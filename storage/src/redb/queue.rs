@@ -194,3 +194,61 @@ impl Queue {
         (QUEUE_REQUESTS_MAX - self.requests.available_permits()) as u64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::redb::archive::Archived;
+    use crate::redb::slots::Slots;
+    use crate::{ExecutionId, NewEvent};
+
+    fn slot() -> Arc<Slot> {
+        let (slots, id) = (Slots::new(), ExecutionId::parse("a").expect("an id"));
+        let epoch = slots.get(&id).expect_err("a new map is empty");
+        slots.insert(&id, Archived::Absent, epoch).expect("nothing was sealed")
+    }
+
+    fn job(bytes: usize) -> Job {
+        let event = NewEvent { payload: vec![0; bytes].into(), ..NewEvent::default() };
+        let request = AppendRequest {
+            execution: ExecutionId::parse("a").expect("an id"),
+            events: vec![event],
+            expected_last_seq: None,
+            producer: None,
+            stream_failed: None,
+        };
+        Job::Append { request, reply: oneshot::channel().0 }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_waits_for_a_place_and_is_busy_after_five_seconds() {
+        let (queue, receiver) = Queue::new();
+        queue.put(slot(), job(QUEUE_BYTES_MAX - 10)).await.expect("there is room");
+        let begun = tokio::time::Instant::now();
+        assert_eq!(queue.put(slot(), job(11)).await, Err(WriteError::Busy));
+        assert_eq!(begun.elapsed(), Duration::from_millis(QUEUE_WAIT_MAX_MS));
+        queue.put(slot(), job(10)).await.expect("as much as there is room for");
+        assert_eq!(queue.queued(), 2);
+        drop(receiver.recv().expect("the first one is there"));
+        queue.put(slot(), job(11)).await.expect("its place was given back");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_sent_behind_the_stop_and_those_who_wait_are_told_why() {
+        let (queue, receiver) = Queue::new();
+        queue.put(slot(), job(QUEUE_BYTES_MAX)).await.expect("there is room");
+        let queue = Arc::new(queue);
+        let waiting = tokio::spawn({
+            let queue = queue.clone();
+            async move { queue.put(slot(), job(1)).await }
+        });
+        tokio::task::yield_now().await;
+        queue.shut(Shut::Failed);
+        queue.shut(Shut::Closing);
+        assert_eq!(waiting.await.expect("no panic"), Err(WriteError::Failed), "the first reason counts");
+        assert_eq!(queue.put(slot(), job(1)).await, Err(WriteError::Failed));
+        assert!(matches!(receiver.try_recv(), Ok(Message::Work(_))));
+        assert!(matches!(receiver.try_recv(), Ok(Message::Stop)));
+        assert!(receiver.try_recv().is_err());
+    }
+}

@@ -18,7 +18,9 @@ use super::unsealed::Place;
 
 /// How long the sealer sleeps when nobody calls it.
 const SLEEP: Duration = Duration::from_secs(1);
-/// The first pause after something could not be sealed, doubled with each time.
+/// How long the sealer waits for room on the disk before it looks again.
+const FULL_PAUSE: Duration = Duration::from_millis(200);
+/// The first pause after wrong bytes were met, doubled with each time.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The longest such pause.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
@@ -38,7 +40,9 @@ pub(super) enum Round {
     Sealed,
     /// There was nothing to do.
     Nothing,
-    /// The disk is full, or bytes are wrong: later.
+    /// The disk is full: when there is room.
+    Full,
+    /// Bytes are wrong: later.
     Later,
     /// The store has failed or is closed.
     End,
@@ -61,6 +65,7 @@ impl Sealer {
                     true
                 }
                 Round::Nothing => self.shared.signals.wait_for_enough(SLEEP),
+                Round::Full => self.shared.signals.pause(FULL_PAUSE),
                 Round::Later => {
                     let pause = self.pause;
                     self.pause = (pause * 2).min(PAUSE_MAX);
@@ -112,7 +117,7 @@ pub(super) enum Attempt {
 fn later(error: Attempt) -> Round {
     match error {
         Attempt::Files(FileError::Failed | FileError::Closed) => Round::End,
-        Attempt::Paused => Round::Later,
+        Attempt::Paused => Round::Full,
         Attempt::Files(FileError::Corrupt(error)) => {
             tracing::error!(%error, "cannot seal: stored bytes are wrong");
             Round::Later

@@ -23,13 +23,17 @@ pub(super) struct OpenFiles {
     pub(super) dir: DirGuard,
 }
 
-/// When to seal.
+/// When to seal, and what happens when that takes too long.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SealPlan {
     /// Unsealed bytes at which sealing starts.
     pub(super) start_bytes: usize,
     /// Raw bytes of one generation.
     pub(super) generation_bytes: usize,
+    /// Unsealed bytes from which each commit is delayed.
+    pub(super) delay_bytes: usize,
+    /// Unsealed bytes from which nothing is written.
+    pub(super) stop_bytes: usize,
 }
 
 /// An open store, without its threads.

@@ -216,3 +216,82 @@ impl Inner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Creation, LogId};
+
+    fn id(text: &str) -> ExecutionId {
+        ExecutionId::parse(text).expect("an id")
+    }
+
+    fn present(number: u64, text: &str) -> State {
+        let labels = BTreeMap::new();
+        State::Present(Arc::new(Head::new(&Creation {
+            number,
+            id: id(text),
+            log_id: LogId(1),
+            digest: 0,
+            labels,
+        })))
+    }
+
+    fn load(slots: &Slots, text: &str) -> Arc<Slot> {
+        let epoch = slots.get(&id(text)).expect_err("it is not here");
+        slots.insert(&id(text), Archived::Absent, epoch).expect("nothing was sealed meanwhile")
+    }
+
+    #[test]
+    fn clean_slots_are_bounded_and_one_that_is_held_is_never_dropped() {
+        let slots = Slots::with_room_for(2);
+        let held = load(&slots, "held");
+        for number in 0..10 {
+            load(&slots, &format!("e{number}"));
+        }
+        let again = slots.get(&id("held")).expect("it is here as long as it is held");
+        assert!(Arc::ptr_eq(&held, &again), "one id never has two slots");
+        assert!(slots.get(&id("e0")).is_err());
+        drop((held, again));
+        for number in 0..10 {
+            drop(
+                slots
+                    .get(&id(&format!("e{number}")))
+                    .or_else(|_| Ok::<_, Epoch>(load(&slots, &format!("e{number}")))),
+            );
+        }
+        assert!(slots.get(&id("held")).is_err(), "nobody holds it any more");
+    }
+
+    #[test]
+    fn dirty_slots_stay_until_they_are_sealed_and_are_listed_by_number() {
+        let slots = Slots::with_room_for(1);
+        for (number, text) in [(1, "a"), (2, "b"), (3, "c")] {
+            let slot = load(&slots, text);
+            slots.publish([(slot, present(number, text))], 10 + number);
+        }
+        for number in 0..5 {
+            load(&slots, &format!("e{number}"));
+        }
+        let numbers =
+            |before| slots.newest_dirty(before, 2).iter().map(|(number, _)| *number).collect::<Vec<_>>();
+        assert_eq!((numbers(u64::MAX), numbers(3)), (vec![3, 2], vec![2, 1]));
+        slots.sealed(12);
+        assert_eq!(numbers(u64::MAX), [3]);
+        assert!(slots.dirty(2).is_none());
+        assert_eq!(slots.dirty(3).expect("not sealed").head().expect("present").number, 3);
+        assert!(slots.get(&id("a")).is_err(), "a clean one may be dropped");
+    }
+
+    #[test]
+    fn what_the_archive_said_before_a_sealing_is_not_taken_after_it() {
+        let slots = Slots::new();
+        let epoch = slots.get(&id("a")).expect_err("it is not here");
+        slots.sealed(1);
+        assert!(slots.insert(&id("a"), Archived::Absent, epoch).is_none(), "ask again");
+        let epoch = slots.get(&id("a")).expect_err("it is not here");
+        let first = slots.insert(&id("a"), Archived::Absent, epoch).expect("nothing was sealed");
+        let second = slots.insert(&id("a"), Archived::Deleted { number: 1 }, epoch).expect("it is here");
+        assert!(Arc::ptr_eq(&first, &second), "who comes second gets the slot of the first");
+    }
+}

@@ -81,6 +81,9 @@ pub(super) struct Place {
     pub(super) bytes: Option<Bytes>,
 }
 
+/// The name of an execution, and what is hidden of it.
+pub(super) type Name = (Arc<ExecutionRef>, Visibility);
+
 /// Changes whenever something leaves the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Epoch(u64);
@@ -159,7 +162,7 @@ impl Unsealed {
         &self,
         epoch: Epoch,
         numbers: impl Iterator<Item = u64>,
-    ) -> Option<Vec<Option<(Arc<ExecutionRef>, Visibility)>>> {
+    ) -> Option<Vec<Option<Name>>> {
         let index = self.read();
         (index.epoch() == epoch)
             .then(|| numbers.map(|number| Some((index.name(number)?, index.visibility(number)))).collect())

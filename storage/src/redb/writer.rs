@@ -12,11 +12,9 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::batch::{Batch, Context};
 use super::queue::{Item, Message};
-use super::shared::{FileError, Shared};
+use super::shared::{FileError, SealPlan, Shared};
 use super::unsealed::NewCommit;
-use crate::limits::{
-    BACK_PRESSURE_BYTES, COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX, QUEUE_WAIT_MAX_MS, UNSEALED_BYTES_MAX,
-};
+use crate::limits::{COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX, QUEUE_WAIT_MAX_MS};
 use crate::{Commit, Position, WriteError};
 
 /// Between so many waiting requests the writer waits a moment for more, as long as more come.
@@ -47,7 +45,7 @@ pub(super) struct Writer {
     receiver: Receiver<Message>,
     next: Next,
     /// Taken from the queue, but too much for the last commit.
-    left: Option<Box<Item>>,
+    left: Option<Item>,
     stopping: bool,
     /// The last row that is known to be removed.
     removed_row: u64,
@@ -84,7 +82,7 @@ impl Writer {
     }
 
     /// The requests of the next commit; waits for the first. `None` at the end.
-    fn collect(&mut self) -> Option<Vec<Box<Item>>> {
+    fn collect(&mut self) -> Option<Vec<Item>> {
         let first = match self.left.take() {
             Some(item) => item,
             None => self.first()?,
@@ -94,9 +92,9 @@ impl Writer {
             match self.next_queued(batch.items.len()) {
                 None => break,
                 Some(Message::Stop) => self.stopping = true,
-                Some(Message::Work(item)) if batch.takes(&item) => batch.add(item),
+                Some(Message::Work(item)) if batch.takes(&item) => batch.add(*item),
                 Some(Message::Work(item)) => {
-                    self.left = Some(item);
+                    self.left = Some(*item);
                     break;
                 }
             }
@@ -104,11 +102,11 @@ impl Writer {
         Some(batch.items)
     }
 
-    fn first(&mut self) -> Option<Box<Item>> {
+    fn first(&mut self) -> Option<Item> {
         while !self.stopping {
             let wait = if self.removable().is_some() { IDLE } else { SLEEP };
             match self.receiver.recv_timeout(wait) {
-                Ok(Message::Work(item)) => return Some(item),
+                Ok(Message::Work(item)) => return Some(*item),
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => self.stopping = true,
                 Err(RecvTimeoutError::Timeout) => self.remove_when_idle(),
             }
@@ -130,17 +128,17 @@ impl Writer {
     /// Waits while too much is unsealed. Refuses if the store has failed or there is no end of the wait.
     fn may_go_on(&self) -> Result<(), WriteError> {
         let deadline = Instant::now() + Duration::from_millis(QUEUE_WAIT_MAX_MS);
+        let SealPlan { delay_bytes, stop_bytes, .. } = self.shared.seal_plan;
         loop {
             if self.shared.failure.is_failed() {
                 return Err(WriteError::Failed);
             }
             let unsealed = self.shared.unsealed.bytes() as usize;
-            if unsealed < BACK_PRESSURE_BYTES {
+            if unsealed < delay_bytes {
                 return Ok(());
             }
-            if unsealed < UNSEALED_BYTES_MAX {
-                let over = (unsealed - BACK_PRESSURE_BYTES) as f64;
-                let share = over / (UNSEALED_BYTES_MAX - BACK_PRESSURE_BYTES) as f64;
+            if unsealed < stop_bytes {
+                let share = (unsealed - delay_bytes) as f64 / (stop_bytes - delay_bytes) as f64;
                 self.shared.signals.wait_for_sealed(DELAY_MAX.mul_f64(share));
                 return Ok(());
             }
@@ -154,7 +152,7 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self, items: Vec<Box<Item>>) {
+    fn commit(&mut self, items: Vec<Item>) {
         let shared = self.shared.clone();
         let context = Context {
             rules: &*shared.rules,
@@ -163,9 +161,14 @@ impl Writer {
             may_write: shared.journal_space.may_write(),
         };
         let mut batch = Batch::new(context, self.next.position, self.next.number);
-        items.into_iter().for_each(|item| batch.take(*item));
+        items.into_iter().for_each(|item| batch.take(item));
         if batch.is_empty() {
             batch.answers.send();
+            return;
+        }
+        if let Err(error) = shared.journal_space.begin() {
+            shared.fail(&format!("a commit of the journal could not begin: {error}"));
+            batch.answers.send_instead(&WriteError::Failed);
             return;
         }
         match self.write(&batch.bytes) {
@@ -249,13 +252,13 @@ impl Writer {
 
 /// Requests of one commit, with their bounds.
 struct Collected {
-    items: Vec<Box<Item>>,
+    items: Vec<Item>,
     events: usize,
     bytes: usize,
 }
 
 impl Collected {
-    fn new(first: Box<Item>) -> Self {
+    fn new(first: Item) -> Self {
         let (events, bytes) = (first.job.events(), first.job.bytes());
         Self { items: vec![first], events, bytes }
     }
@@ -269,7 +272,7 @@ impl Collected {
             && self.bytes + item.job.bytes() <= COMMIT_BYTES_MAX
     }
 
-    fn add(&mut self, item: Box<Item>) {
+    fn add(&mut self, item: Item) {
         self.events += item.job.events();
         self.bytes += item.job.bytes();
         self.items.push(item);

@@ -87,12 +87,6 @@ impl Archive {
         }
     }
 
-    /// The lowest archived position that is kept; one more than the last sealed one if there is none.
-    pub(crate) fn floor_position(&self, overlay: Overlay<'_>) -> Result<Position, EngineError> {
-        let first = self.read_all(0, PageSize { events_max: 1, bytes_max: 1 }, overlay)?;
-        Ok(first.events.first().map_or(first.through + 1, |(_, event)| event.position))
-    }
-
     /// The first generation that goes on after a position, or else the last sealed position.
     fn generation_after(
         &self,

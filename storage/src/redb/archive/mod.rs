@@ -35,7 +35,7 @@ use std::sync::{Mutex, PoisonError, RwLock};
 use bytes::Bytes;
 use redb::{Database, ReadTransaction, ReadableDatabase};
 
-pub(crate) use all::{AllArchived, Overlay, Visibility};
+pub(crate) use all::Visibility;
 pub(crate) use heads::Archived;
 pub(crate) use list::Candidates;
 pub(crate) use seal::{SealInput, SealOutcome};

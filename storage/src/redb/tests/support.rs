@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::super::{OpenOptions, RedbStore};
+use crate::test_util::Faults;
 use crate::{
     AppendOutcome, AppendRequest, Clock, Commit, CommitHook, CreateRequest, EventStore, ExecutionId, Head,
     HeadChange, NewEvent, PageSize, Phase, Producer, StoredEvent, TrimRequest, WriteError, digest_events,
@@ -66,7 +67,12 @@ impl Fixture {
         Self::with(|options| options.seal_at(start_bytes, generation_bytes))
     }
 
-    fn with(change: impl FnOnce(OpenOptions) -> OpenOptions) -> Self {
+    /// A store on a disk whose faults the test scripts.
+    pub(super) fn on_disk(faults: &Faults) -> Self {
+        Self::with(|options| options.on_disk(faults))
+    }
+
+    pub(super) fn with(change: impl FnOnce(OpenOptions) -> OpenOptions) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let (hook, clock) = (Arc::new(Recorder::default()), Arc::new(TestClock(AtomicU64::new(1_000))));
         let options = change(options(dir.path(), &hook, &clock));

@@ -69,7 +69,7 @@ impl Run {
     fn start(input: &mut Input<'_>) -> Option<Self> {
         let directory = Scratch::new();
         let clock = Arc::new(TestClock(AtomicU64::new(1_000)));
-        let seal_at = [1 << 10, 16 << 10, 256 << 10][input.below(3)?];
+        let seal_at = [16 << 10, 64 << 10, 1 << 20][input.below(3)?];
         let (model, sent, faults) = (Model::default(), Vec::new(), Faults::new());
         let mut run = Self { store: None, directory, faults, seal_at, model, clock, sent };
         run.open();
@@ -261,7 +261,7 @@ impl Run {
         self.script("");
         let mut options = OpenOptions::new(self.directory.path()).seal_at(self.seal_at, self.seal_at);
         options.clock = self.clock.clone();
-        let store = RedbStore::open_on(options, self.faults.clone());
+        let store = RedbStore::open(options.on_disk(&self.faults));
         self.store = Some(store.expect("a store that was left in order opens"));
     }
 

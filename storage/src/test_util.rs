@@ -88,6 +88,11 @@ impl Faults {
         self.lock().calls
     }
 
+    /// Whether the process is gone, as far as its files are concerned.
+    pub fn crashed(&self) -> bool {
+        self.lock().crashed
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -141,7 +146,7 @@ impl Disk for Faults {
     }
 
     fn is_gone(&self) -> bool {
-        self.lock().crashed
+        self.crashed()
     }
 
     fn free_bytes(&self, real: u64) -> u64 {

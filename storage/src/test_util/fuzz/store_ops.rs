@@ -250,7 +250,9 @@ impl Run {
 
     /// The process is killed; the next one opens what the files held at that moment.
     fn crash(&mut self) {
-        self.script("any any crash");
+        if !self.faults.crashed() {
+            self.script("any any crash");
+        }
         self.open();
     }
 

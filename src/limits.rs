@@ -1,2 +1,112 @@
-//! Every bound of the daemon and the command line, by name, with its answer to "and when it is full?".
-//! The engine's bounds are in `tapeline_storage::limits`.
+//! Every bound of the daemon, by name, with its answer to "and when it is full?".
+//! The engine's bounds are in `tapeline_storage::limits`, the command line's in `cli::limits`.
+
+use std::time::Duration;
+
+use tapeline_storage::limits::{
+    COMMIT_BYTES_MAX, CUSTOM_TYPE_BYTES_MAX, LABEL_KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX, MIB,
+};
+
+/// Events in one append of a client. More: `BATCH_TOO_LARGE`.
+pub const BATCH_EVENTS_MAX: usize = 1_000;
+/// Bytes of all events in one append of a client, as we encode them. More: `BATCH_TOO_LARGE`.
+pub const BATCH_BYTES_MAX: usize = 4 * MIB;
+/// Bytes of one event, as we encode it. More: `EVENT_TOO_LARGE`.
+pub const EVENT_BYTES_MAX: usize = MIB;
+
+/// The longest request that is decoded at all, so that the checks above answer and not the decoder.
+/// Longer: refused by the transport, with a code and without details.
+pub const REQUEST_BYTES_MAX: usize = 16 * MIB;
+/// Events in one page of `ReadEvents`. More are asked for: this many are given.
+pub const READ_EVENTS_MAX: u32 = 1_000;
+/// Events in one page of `ReadEvents` when the caller does not say.
+pub const READ_EVENTS_DEFAULT: u32 = 100;
+/// Payload bytes in one page of `ReadEvents`, the event that passes it included.
+pub const READ_BYTES_MAX: usize = MIB;
+/// Executions in one page of a list. More are asked for: this many are given.
+pub const LIST_PAGE_MAX: usize = 1_000;
+/// Executions in one page of a list when the caller does not say.
+pub const LIST_PAGE_DEFAULT: usize = 50;
+
+/// Appends of one stream that wait for their acknowledgement. More: the stream is not read further.
+pub const STREAM_APPENDS_MAX: usize = 4_096;
+/// Payload bytes of one stream that wait for their acknowledgement. More: as above.
+pub const STREAM_BYTES_MAX: usize = 8 * MIB;
+
+/// Commits that wait for the broker's thread. More: every subscription is marked as lagged and its
+/// watcher reads from the store.
+pub const BROKER_COMMITS_MAX: usize = 1_024;
+/// Payload bytes of the commits that wait for the broker's thread. More: as above. A commit that finds
+/// nothing waiting is taken whatever its size.
+pub const BROKER_BYTES_MAX: usize = 64 * MIB;
+/// Slices that wait in one subscription. More: it is marked as lagged, nothing is sent to it any more,
+/// and its watcher reads from the store.
+pub const SUBSCRIPTION_SLICES_MAX: usize = 32;
+/// Bytes of the slices that wait in one subscription. More: as above. A slice that finds nothing
+/// waiting is taken whatever its size.
+pub const SUBSCRIPTION_BYTES_MAX: usize = MIB;
+
+/// Streams of `Watch` and `WatchAll` that are open at once. One more: `TOO_MANY_WATCHERS`.
+pub const WATCHERS_MAX: usize = 20_000;
+/// Bytes of one frame of events. More: another frame follows. A larger event has a frame of its own.
+pub const FRAME_BYTES: usize = 32 << 10;
+/// Events of one page of a replay. More: the next page, once this one was taken.
+pub const REPLAY_PAGE_EVENTS: usize = 1_024;
+/// Payload bytes of one page of a replay, the event that passes it included. More: as above.
+pub const REPLAY_PAGE_BYTES: usize = 128 << 10;
+/// Events between a replay and the tail above which the watcher holds no subscription: what would wait
+/// in it would be read from the store anyway.
+pub const REPLAY_FAR_EVENTS: u64 = 4 * REPLAY_PAGE_EVENTS as u64;
+/// How long a watch stays silent before a heartbeat, unless the client says otherwise.
+pub const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(15);
+/// The shortest interval between heartbeats. Less: `INVALID_FIELD`.
+pub const HEARTBEAT_MIN: Duration = Duration::from_millis(100);
+/// The longest interval between heartbeats. More: taken as this.
+pub const HEARTBEAT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// Names in a filter by type. More: `INVALID_FIELD`.
+pub const EVENT_TYPES_MAX: usize = 64;
+/// Longest name in a filter by type, its `*` included, in bytes. Longer: `INVALID_FIELD`.
+pub const EVENT_TYPE_BYTES_MAX: usize = CUSTOM_TYPE_BYTES_MAX;
+/// Labels in a filter. More: `INVALID_FIELD`; no execution has more.
+pub const FILTER_LABELS_MAX: usize = LABELS_MAX;
+/// Longest key of a label in a filter, in bytes. Longer: `INVALID_FIELD`.
+pub const FILTER_LABEL_KEY_BYTES_MAX: usize = LABEL_KEY_BYTES_MAX;
+/// Longest value of a label in a filter, in bytes. Longer: `INVALID_FIELD`.
+pub const FILTER_LABEL_VALUE_BYTES_MAX: usize = LABEL_VALUE_BYTES_MAX;
+
+/// Connections at a time, unless configured. More: they wait in the system's queue.
+pub const CONNECTIONS_MAX_DEFAULT: usize = 16_384;
+/// Streams on one connection at a time. More: the client waits, as HTTP/2 tells it to.
+pub const CONNECTION_STREAMS_MAX: u32 = 4_096;
+/// Bytes that are buffered for one stream whose client does not read. More: the stream waits.
+pub const STREAM_SEND_BUFFER_BYTES: usize = 64 << 10;
+/// Headers of one request, in bytes. More: refused by the transport.
+pub const HEADERS_BYTES_MAX: u32 = 16 << 10;
+/// How long a connection may be silent before it has said what it speaks. Longer: closed.
+pub const FIRST_BYTES_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a silent connection is asked for a sign of life, and how long it has to answer.
+pub const KEEPALIVE: Duration = Duration::from_secs(20);
+/// Streams that a client may have reset before they were accepted, and that we reset for its errors.
+/// More: the connection is closed. A stream that ends early is ordinary for watchers.
+pub const RESET_STREAMS_MAX: usize = 1_024;
+/// How long no connection is accepted when the process has no file descriptor left.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long the daemon takes to stop. Longer: it exits anyway; what was acknowledged is on disk.
+pub const STOP_MAX: Duration = Duration::from_millis(4_500);
+/// How long the daemon takes to end when its store has failed.
+pub const FAIL_MAX: Duration = Duration::from_millis(300);
+
+const _: () = {
+    assert!(EVENT_BYTES_MAX <= BATCH_BYTES_MAX);
+    assert!(BATCH_BYTES_MAX < REQUEST_BYTES_MAX);
+    assert!(BATCH_BYTES_MAX <= STREAM_BYTES_MAX);
+    assert!(BATCH_BYTES_MAX <= tapeline_storage::limits::APPEND_BYTES_MAX);
+    assert!(STREAM_BYTES_MAX <= tapeline_storage::limits::QUEUE_BYTES_MAX);
+    assert!(FRAME_BYTES <= MIB);
+    assert!(FRAME_BYTES <= REPLAY_PAGE_BYTES);
+    assert!(SUBSCRIPTION_BYTES_MAX <= BROKER_BYTES_MAX);
+    assert!(COMMIT_BYTES_MAX <= BROKER_BYTES_MAX);
+    assert!(HEARTBEAT_MIN.as_millis() <= HEARTBEAT_DEFAULT.as_millis());
+    assert!(HEARTBEAT_DEFAULT.as_millis() <= HEARTBEAT_MAX.as_millis());
+};

@@ -1,3 +1,7 @@
-//! The `tapeline` binary.
+//! The `tapeline` binary: everything it does is in the library, so that tests can reach it.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tapeline::cli::main()
+}

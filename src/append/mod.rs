@@ -1,1 +1,137 @@
-//! The write path: validates what a caller wants to append and hands it to the store. The only way to write.
+//! The write path: validates what a caller wants to append and hands it to the store. The only way to
+//! write; it must never answer before the store has.
+
+mod create;
+mod stream;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use tapeline_storage::limits::{EXECUTION_ID_BYTES_MAX, PRODUCER_ID_BYTES_MAX};
+use tapeline_storage::{
+    AppendOutcome, AppendRequest, AppendTicket, EventStore, ExecutionId, ExecutionIdError, Head, Producer, Seq,
+    TrimRequest, WriteError, digest_events,
+};
+
+use tokio::sync::watch;
+
+use crate::execution::event::client_batch;
+use crate::execution::invalid::Invalid;
+use crate::proto::v1 as wire;
+
+pub use stream::AppendStream;
+
+/// Why something was not written, or may not have been.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// The request breaks a rule. Nothing was written.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The daemon is stopping. Nothing was written.
+    #[error("the daemon is shutting down")]
+    ShuttingDown,
+    /// The store's answer.
+    #[error(transparent)]
+    Store(#[from] WriteError),
+}
+
+/// Writes to the store. Cheap to clone.
+#[derive(Clone)]
+pub struct Appender {
+    store: Arc<dyn EventStore>,
+    stopping: Arc<watch::Sender<bool>>,
+}
+
+impl std::fmt::Debug for Appender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Appender").field("stopping", &self.stopping).finish_non_exhaustive()
+    }
+}
+
+impl Appender {
+    /// An appender to a store.
+    pub fn new(store: Arc<dyn EventStore>) -> Self {
+        Self { store, stopping: Arc::new(watch::Sender::new(false)) }
+    }
+
+    /// Refuses everything from now on, and ends the streams; what the store has been given is still
+    /// finished and answered.
+    pub fn begin_shutdown(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Resolves when nothing is taken any more.
+    fn stopped(&self) -> impl Future<Output = ()> + use<> {
+        let mut stopping = self.stopping.subscribe();
+        async move {
+            // The sender lives as long as any appender; without one nothing is taken either.
+            let _ = stopping.wait_for(|stopping| *stopping).await;
+        }
+    }
+
+    /// Creates an execution with its `created` event, or returns the one that was created by the same
+    /// request before.
+    pub async fn create(&self, request: wire::CreateExecutionRequest) -> Result<Arc<Head>, AppendError> {
+        self.check_open()?;
+        let request = create::parse(request)?;
+        Ok(self.store.create(request).await?.head)
+    }
+
+    /// Appends one batch and waits until it is durable.
+    pub async fn append(&self, request: wire::AppendRequest) -> Result<AppendOutcome, AppendError> {
+        self.check_open()?;
+        Ok(self.store.append(parse(request, None)?).await?)
+    }
+
+    /// Puts a batch of a stream into the store's queue.
+    async fn submit(
+        &self,
+        request: wire::AppendRequest,
+        failed: &Arc<AtomicBool>,
+    ) -> Result<AppendTicket, AppendError> {
+        self.check_open()?;
+        Ok(self.store.submit(parse(request, Some(failed.clone()))?).await?)
+    }
+
+    /// Removes the events below a floor. Returns the floor in force.
+    pub async fn trim(&self, execution_id: &str, floor_seq: Seq) -> Result<Seq, AppendError> {
+        self.check_open()?;
+        let request = TrimRequest { execution: parse_id(execution_id)?, floor_seq, base: None };
+        Ok(self.store.trim(request).await?)
+    }
+
+    /// Deletes an execution for good.
+    pub async fn delete(&self, execution_id: &str) -> Result<(), AppendError> {
+        self.check_open()?;
+        Ok(self.store.delete(&parse_id(execution_id)?).await?)
+    }
+
+    fn check_open(&self) -> Result<(), AppendError> {
+        if *self.stopping.borrow() { Err(AppendError::ShuttingDown) } else { Ok(()) }
+    }
+}
+
+/// The id of an execution as a request has it.
+fn parse_id(id: &str) -> Result<ExecutionId, AppendError> {
+    let invalid = |error: ExecutionIdError| Invalid::field("execution_id", error.to_string());
+    Invalid::check_length("execution_id", id, 1, EXECUTION_ID_BYTES_MAX)?;
+    Ok(ExecutionId::parse(id).map_err(invalid)?)
+}
+
+fn parse(
+    request: wire::AppendRequest,
+    stream_failed: Option<Arc<AtomicBool>>,
+) -> Result<AppendRequest, AppendError> {
+    let wire::AppendRequest { execution_id, events, expected_last_seq, producer } = request;
+    let execution = parse_id(&execution_id)?;
+    let events = client_batch(events)?;
+    if let Some(producer) = &producer {
+        Invalid::check_length("producer.id", &producer.id, 1, PRODUCER_ID_BYTES_MAX)?;
+    }
+    let producer = producer.map(|producer| {
+        let wire::Producer { id, epoch, seq } = producer;
+        (Producer { id: id.into(), epoch, seq }, digest_events(&events))
+    });
+    Ok(AppendRequest { execution, events, expected_last_seq, producer, stream_failed })
+}

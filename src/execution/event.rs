@@ -1,1 +1,143 @@
-//! The kinds of events: their numbers, names, and the way from a wire body to a `NewEvent`.
+//! From the wire to the engine: an event's body becomes canonical bytes with a type tag and the change
+//! it makes in the head. Only our own re-encoding is stored, so that a retry with another order of map
+//! entries or with unknown fields is the same event. It must never trust a number from the wire.
+
+use bytes::BytesMut;
+use prost::Message;
+use tapeline_storage::NewEvent;
+use tapeline_storage::limits::CUSTOM_TYPE_BYTES_MAX;
+
+use super::head_change;
+use super::invalid::{Excess, Invalid};
+use super::phase;
+use crate::limits::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX, EVENT_BYTES_MAX};
+use crate::proto::v1::event::Body;
+use crate::proto::v1::{Event, ExecutionCreated, list_truncated, output, text_appended};
+
+/// The batch of a client, checked and encoded: 1..=1,000 events, 1 MiB an event, 4 MiB in all; no
+/// `created`; a terminal phase only at the end.
+pub fn client_batch(events: Vec<Event>) -> Result<Vec<NewEvent>, Invalid> {
+    if events.is_empty() {
+        return Err(Invalid::field("events", "a batch has at least one event"));
+    }
+    if let Some(excess) = Excess::over(BATCH_EVENTS_MAX, events.len()) {
+        return Err(Invalid::BatchTooLarge { what: "events", excess });
+    }
+    let last = events.len() - 1;
+    let mut bodies = Vec::with_capacity(events.len());
+    for (index, event) in events.into_iter().enumerate() {
+        let body = event.body.ok_or_else(|| Invalid::field(at(index), "an event needs a body"))?;
+        check_body(index, &body, index == last)?;
+        bodies.push(body);
+    }
+    encode(bodies)
+}
+
+/// The first event of an execution.
+pub fn created(created: ExecutionCreated) -> Result<NewEvent, Invalid> {
+    let mut events = encode(vec![Body::Created(created)])?;
+    Ok(events.pop().expect("one body makes one event"))
+}
+
+/// Encodes a batch into one buffer and gives each event its slice of it.
+fn encode(bodies: Vec<Body>) -> Result<Vec<NewEvent>, Invalid> {
+    let bare: Vec<Event> =
+        bodies.into_iter().map(|body| Event { body: Some(body), ..Default::default() }).collect();
+    let lengths: Vec<usize> = bare.iter().map(Event::encoded_len).collect();
+    for (index, length) in lengths.iter().enumerate() {
+        if let Some(excess) = Excess::over(EVENT_BYTES_MAX, *length) {
+            return Err(Invalid::EventTooLarge { field: at(index), excess });
+        }
+    }
+    let total = lengths.iter().sum();
+    if let Some(excess) = Excess::over(BATCH_BYTES_MAX, total) {
+        return Err(Invalid::BatchTooLarge { what: "bytes", excess });
+    }
+    let mut buffer = BytesMut::with_capacity(total);
+    let mut events = Vec::with_capacity(bare.len());
+    for (index, event) in bare.into_iter().enumerate() {
+        event.encode_raw(&mut buffer);
+        let body = event.body.as_ref().expect("each has a body");
+        events.push(NewEvent {
+            type_tag: type_tag(body),
+            custom_type: custom_type(body),
+            head_change: head_change::of(index, body)?.map(Box::new),
+            payload: buffer.split().freeze(),
+        });
+    }
+    Ok(events)
+}
+
+/// The number of the body's field in `Event`.
+pub fn type_tag(body: &Body) -> u32 {
+    match body {
+        Body::Created(_) => 10,
+        Body::PhaseChanged(_) => 11,
+        Body::MessageAdded(_) => 12,
+        Body::MessageTextAppended(_) => 13,
+        Body::MessageReplaced(_) => 14,
+        Body::ToolCallSet(_) => 15,
+        Body::SubAgentSet(_) => 16,
+        Body::TodoSet(_) => 17,
+        Body::TodoRemoved(_) => 18,
+        Body::ListTruncated(_) => 19,
+        Body::SpecReplaced(_) => 20,
+        Body::Output(_) => 21,
+        Body::TextAppended(_) => 22,
+        Body::MessageToolCallSet(_) => 23,
+        Body::Custom(_) => 30,
+    }
+}
+
+fn custom_type(body: &Body) -> Option<std::sync::Arc<str>> {
+    match body {
+        Body::Custom(custom) => Some(custom.r#type.as_str().into()),
+        _ => None,
+    }
+}
+
+/// What can be said of a body without knowing the execution; [`super::rules`] says the rest.
+fn check_body(index: usize, body: &Body, is_last: bool) -> Result<(), Invalid> {
+    let unspecified = |field: &str| Err(Invalid::field(format!("{}.{field}", at(index)), "must be specified"));
+    match body {
+        Body::Created(_) => {
+            let field = format!("{}.created", at(index));
+            Err(Invalid::field(field, "only the daemon writes this event, at the creation"))
+        }
+        Body::PhaseChanged(changed) => match phase::from_wire(changed.phase) {
+            None => unspecified("phase_changed.phase"),
+            Some(phase) if phase.is_terminal() && !is_last => {
+                let field = format!("{}.phase_changed.phase", at(index));
+                Err(Invalid::field(field, "a terminal phase must be the last event of its batch"))
+            }
+            Some(_) => Ok(()),
+        },
+        Body::ListTruncated(cut) if !is_list(cut.list) => unspecified("list_truncated.list"),
+        Body::Output(output) if !is_stream(output.stream) => unspecified("output.stream"),
+        Body::TextAppended(text) if !is_target(text.target) => unspecified("text_appended.target"),
+        Body::Custom(custom) => {
+            let field = format!("{}.custom.type", at(index));
+            Invalid::check_length(&field, &custom.r#type, 1, CUSTOM_TYPE_BYTES_MAX)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_list(number: i32) -> bool {
+    list_truncated::List::try_from(number).is_ok_and(|list| list != list_truncated::List::Unspecified)
+}
+
+fn is_stream(number: i32) -> bool {
+    output::Stream::try_from(number).is_ok_and(|stream| stream != output::Stream::Unspecified)
+}
+
+fn is_target(number: i32) -> bool {
+    text_appended::Target::try_from(number).is_ok_and(|target| target != text_appended::Target::Unspecified)
+}
+
+fn at(index: usize) -> String {
+    format!("events[{index}]")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,9 @@
 //! The domain: what an event means and how it looks on the wire. Pure: no I/O, no async, no clock.
 
+pub mod phase;
 pub mod event;
+mod head_change;
+pub mod invalid;
 pub mod rules;
 pub mod redact;
 pub mod filter;

@@ -1,4 +1,6 @@
 //! Errors, grouped by what a caller does: open, write, read. Each variant says when it happens.
+//! They are not `non_exhaustive`: whoever maps them to a wire must be stopped by the compiler when one is
+//! added, not answer it with a catch-all.
 //! A write error either guarantees that nothing was written or is [`WriteError::OutcomeUnknown`].
 
 use std::io;
@@ -54,7 +56,6 @@ pub enum OpenError {
 
 /// Why a creation, append, trim or deletion was not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum WriteError {
     /// No execution has this id, or it was deleted.
     #[error("execution {execution} does not exist")]
@@ -149,7 +150,6 @@ pub enum WriteError {
 
 /// Why a read returned nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum ReadError {
     /// No execution has this id, or it was deleted.
     #[error("execution {execution} does not exist")]

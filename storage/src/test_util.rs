@@ -70,8 +70,12 @@ impl Faults {
 
     /// The disk that the environment scripts, if it names a file.
     pub fn from_environment() -> Option<Self> {
-        let file = std::env::var_os(VARIABLE)?;
-        Some(Self { file: Some(file.into()), ..Self::default() })
+        std::env::var_os(VARIABLE).map(Self::in_file)
+    }
+
+    /// A disk whose script is read from a file at each call.
+    pub fn in_file(file: impl Into<PathBuf>) -> Self {
+        Self { file: Some(file.into()), ..Self::default() }
     }
 
     /// Puts a script in the place of the one before. An empty one is a disk without faults.
@@ -155,5 +159,40 @@ impl Disk for Faults {
 
     fn ballast_bytes(&self) -> u64 {
         self.current().script.ballast.unwrap_or(BALLAST_BYTES)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_in_a_file_is_in_force_from_the_next_call_on() {
+        let dir = tempfile::tempdir().expect("a place for files");
+        let file = dir.path().join("faults");
+        let faults = Faults::in_file(&file);
+        let write = || faults.before(Place::Journal, Op::Write).map_err(|error| error.raw_os_error());
+        write().expect("no file, no faults");
+        std::fs::write(&file, "journal write eio times=2\nfree 7").expect("writes");
+        assert_eq!([write(), write(), write()], [Err(Some(5)), Err(Some(5)), Ok(())]);
+        assert_eq!(faults.free_bytes(1000), 7);
+        std::fs::write(&file, "journal wriet eio").expect("writes");
+        let mistake = faults.before(Place::Archive, Op::Sync).expect_err("every call fails");
+        assert!(mistake.to_string().contains("line 1"), "{mistake}");
+        std::fs::remove_file(&file).expect("removes");
+        write().expect("no file, no faults");
+        assert_eq!(faults.free_bytes(1000), 1000);
+    }
+
+    #[test]
+    fn after_a_crash_nothing_reaches_the_disk_any_more() {
+        let faults = Faults::new();
+        faults.script("journal sync_data crash skip=1").expect("parses");
+        faults.before(Place::Journal, Op::Sync).expect("the first one is let through");
+        faults.before(Place::Journal, Op::Write).expect("not yet");
+        for op in [Op::Sync, Op::Write, Op::Read, Op::Remove] {
+            faults.before(Place::Journal, op).expect_err("gone");
+            faults.before(Place::Directory, op).expect_err("gone");
+        }
     }
 }

@@ -177,4 +177,4 @@ pub(crate) fn decode_body<'a, T: bincode::BorrowDecode<'a, ()>>(body: &'a [u8]) 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

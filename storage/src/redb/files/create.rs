@@ -75,6 +75,7 @@ fn look(dir: &Dir) -> Result<Found, OpenError> {
 
 fn create(dir: &Dir, inits: &Inits) -> Result<(), OpenError> {
     let store_id = StoreId::generate();
+    dir.sync_parents().map_err(dir.error("sync the parents of", ""))?;
     let mark = dir.create(Place::Directory, CREATING);
     mark.and_then(|_| dir.sync()).map_err(dir.error("create", CREATING))?;
     create_database(dir, Place::Journal, JOURNAL, store_id, inits.journal)?;

@@ -50,11 +50,20 @@ impl Dir {
 
     fn make_with_parents(&self) -> io::Result<()> {
         self.disk.before(Place::Directory, Op::Create)?;
-        let missing: Vec<&Path> = self.path.ancestors().take_while(|path| !path.exists()).collect();
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.path)?;
-        for made in missing {
-            let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty());
-            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.path)
+    }
+
+    /// Makes durable that the directory is where it is. Who made it, and its parents, may have been
+    /// this process, an earlier one that died, or the user, so all of them are synced; the ones that
+    /// this user may not read, this user has not made.
+    pub(super) fn sync_parents(&self) -> io::Result<()> {
+        self.disk.before(Place::Directory, Op::Sync)?;
+        for parent in fs::canonicalize(&self.path)?.ancestors().skip(1) {
+            match File::open(parent) {
+                Ok(parent) => parent.sync_all()?,
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }

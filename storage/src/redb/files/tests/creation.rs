@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::super::dir::{ARCHIVE, CREATING, JOURNAL, TEMPORARY};
+use super::mount::Mount;
 use super::support::{get, open_plain, open_with, put};
 use crate::OpenError;
 use crate::test_util::Faults;
@@ -73,4 +74,25 @@ fn a_file_in_the_place_of_the_directory_is_a_clear_error() {
     assert!(matches!(error, OpenError::Io { .. }), "{error:?}");
     assert!(error.to_string().contains("cannot use as a data directory"), "{error}");
     assert_eq!(fs::read(&path).expect("reads"), b"mine");
+}
+
+#[test]
+fn a_directory_that_takes_no_files_is_a_clear_error() {
+    let Some(mount) = Mount::read_only() else {
+        #[allow(clippy::print_stdout, reason = "who runs the tests must see what was not tested")]
+        return println!("SKIPPED: a read-only file system needs root and mount");
+    };
+    let error = open_plain(mount.path()).expect_err("it is read-only");
+    assert!(matches!(&error, OpenError::Io { path, .. } if path.starts_with(mount.path())), "{error:?}");
+    let error = open_plain(&mount.path().join("data")).expect_err("it is read-only");
+    assert!(error.to_string().contains("cannot create the data directory"), "{error}");
+}
+
+#[test]
+fn files_of_others_in_the_directory_are_left_alone() {
+    let dir = tempfile::tempdir().expect("a place for files");
+    fs::write(dir.path().join("notes.new"), "mine").expect("writes");
+    drop(open_plain(dir.path()).expect("makes the store"));
+    drop(open_plain(dir.path()).expect("opens the store"));
+    assert_eq!(fs::read(dir.path().join("notes.new")).expect("reads"), b"mine");
 }

@@ -25,6 +25,13 @@ pub(super) fn put(db: &Database, key: u64, value: &[u8]) -> Result<(), EngineErr
     Ok(txn.commit()?)
 }
 
+/// Removes one row in one durable commit.
+pub(super) fn remove(db: &Database, key: u64) -> Result<(), EngineError> {
+    let txn = db.begin_write()?;
+    txn.open_table(ROWS)?.remove(key)?;
+    Ok(txn.commit()?)
+}
+
 /// Reads one row.
 pub(super) fn get(db: &Database, key: u64) -> Option<Vec<u8>> {
     let txn = db.begin_read().expect("reads");

@@ -1,0 +1,155 @@
+//! Brings what a run has recorded to the daemon: the creation, then batch after batch, each one repeated
+//! under its number until it is acknowledged. It ends when all is delivered, when the daemon will never
+//! take it, or when the program has ended and the daemon stays away for too long.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tonic::{Response, Status};
+
+use super::spool::Spool;
+use crate::cli::client::{Client, Pauses, timed};
+use crate::cli::exit::CliError;
+use crate::cli::limits::{DELIVER_MAX, PAUSE_MAX};
+use crate::cli::output::talk;
+use crate::proto::v1::{AppendRequest, CreateExecutionRequest, Execution};
+
+/// How far the run is, for the delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RunState {
+    /// The program runs: the daemon is waited for.
+    Running,
+    /// The program has ended: it is waited for a while.
+    Ended,
+    /// The user does not want to wait.
+    GiveUp,
+}
+
+/// How a delivery ended.
+#[derive(Debug)]
+pub(super) enum Delivered {
+    /// The daemon has everything.
+    All,
+    /// The daemon will not take it, now or later.
+    Refused(CliError),
+    /// Given up; this batch was on its way, the rest is in the spool.
+    Left(Option<AppendRequest>),
+}
+
+/// The delivery of one run.
+pub(super) struct Delivery {
+    client: Client,
+    spool: Arc<Spool>,
+    state: watch::Receiver<RunState>,
+    /// When the daemon last acknowledged something; once the program has ended, not before its end.
+    alive: Instant,
+    /// Whether the end of the program was seen.
+    ended: bool,
+    away: bool,
+}
+
+/// Why one request was given up.
+enum Stop {
+    Refused(CliError),
+    Away,
+}
+
+impl Delivery {
+    /// A delivery that follows the state of the run.
+    pub(super) fn new(client: Client, spool: Arc<Spool>, state: watch::Receiver<RunState>) -> Self {
+        Self { client, spool, state, alive: Instant::now(), ended: false, away: false }
+    }
+
+    /// Delivers until there is nothing left. `create` is what is still to be created.
+    pub(super) async fn run(mut self, create: Option<CreateExecutionRequest>) -> Delivered {
+        if let Some(create) = create {
+            let client = self.client.clone();
+            let call = || async { client.log().create_execution(timed(create.clone())).await };
+            match self
+                .until_acknowledged(call)
+                .await
+                .and_then(|execution| unused(&execution).map_err(Stop::Refused))
+            {
+                Ok(()) => {}
+                Err(Stop::Refused(error)) => return Delivered::Refused(error),
+                Err(Stop::Away) => return Delivered::Left(None),
+            }
+        }
+        let client = self.client.clone();
+        loop {
+            let batch = match self.spool.next().await {
+                Ok(Some(batch)) => batch,
+                Ok(None) => return Delivered::All,
+                Err(error) => {
+                    return Delivered::Refused(CliError::local("cannot read the spool file", error));
+                }
+            };
+            let call = || async { client.log().append(timed(batch.clone())).await };
+            match self.until_acknowledged(call).await {
+                Ok(_) => {}
+                Err(Stop::Refused(error)) => return Delivered::Refused(error),
+                Err(Stop::Away) => return Delivered::Left(Some(batch)),
+            }
+        }
+    }
+
+    async fn until_acknowledged<T, F>(&mut self, mut attempt: impl FnMut() -> F) -> Result<T, Stop>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let mut pauses = Pauses::default();
+        loop {
+            let error = match attempt().await {
+                Ok(response) => {
+                    self.alive = Instant::now();
+                    if std::mem::take(&mut self.away) {
+                        talk("the daemon is back; what was kept is delivered");
+                    }
+                    return Ok(response.into_inner());
+                }
+                Err(status) => self.client.error_of(status),
+            };
+            let asked = match &error {
+                CliError::Unreachable { .. } => Duration::ZERO,
+                CliError::Refused(refusal) if refusal.is_passing() => refusal.retry_after.unwrap_or_default(),
+                _ => return Err(Stop::Refused(error)),
+            };
+            if !std::mem::replace(&mut self.away, true) {
+                talk(&format!("{error}; the output is kept and delivered later"));
+            }
+            self.pause(pauses.next().max(asked.min(PAUSE_MAX))).await?;
+        }
+    }
+
+    /// Waits before the next attempt; an error if there will be none.
+    async fn pause(&mut self, pause: Duration) -> Result<(), Stop> {
+        let until = Instant::now() + pause;
+        loop {
+            let state = *self.state.borrow_and_update();
+            if state != RunState::Running && !std::mem::replace(&mut self.ended, true) {
+                self.alive = Instant::now();
+            }
+            if state == RunState::GiveUp || (self.ended && self.alive.elapsed() > DELIVER_MAX) {
+                return Err(Stop::Away);
+            }
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => return Ok(()),
+                changed = self.state.changed() => changed.map_err(|_| Stop::Away)?,
+            }
+        }
+    }
+}
+
+/// An execution that was created by this run, and not one that has been run already.
+pub(super) fn unused(execution: &Execution) -> Result<(), CliError> {
+    if execution.tail_seq <= 1 {
+        return Ok(());
+    }
+    Err(CliError::Usage(format!(
+        "the execution {} exists and has events; a run needs a new id",
+        execution.id
+    )))
+}

@@ -1,0 +1,133 @@
+//! The spool in memory, on disk, full, kept and refused.
+
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::super::spool_file::SpoolReader;
+use super::*;
+use crate::proto::v1::Output;
+use crate::proto::v1::event::Body;
+
+const PIECE: usize = 100 << 10;
+
+fn spool_in(directory: &tempfile::TempDir) -> Spool {
+    let create = CreateExecutionRequest { execution_id: "e1".to_owned(), ..Default::default() };
+    let producer = Producer { id: "p".to_owned(), epoch: 1, seq: 0 };
+    Spool::new(create, producer, directory.path().join("spool"))
+}
+
+fn piece(number: usize) -> Event {
+    let mut data = number.to_le_bytes().to_vec();
+    data.resize(PIECE, b'x');
+    Event {
+        body: Some(Body::Output(Output { data: Bytes::from(data), ..Output::default() })),
+        ..Event::default()
+    }
+}
+
+fn number_of(event: &Event) -> usize {
+    let Some(Body::Output(output)) = &event.body else { panic!("an output") };
+    usize::from_le_bytes(output.data[..size_of::<usize>()].try_into().expect("a number"))
+}
+
+/// Takes everything and checks that the numbers of batches and events have no hole.
+async fn drain(spool: &Spool, mut seq: u64, mut number: usize) -> (u64, usize) {
+    spool.close();
+    while let Some(batch) = spool.next().await.expect("readable") {
+        assert_eq!(batch.producer.as_ref().expect("a producer").seq, seq);
+        seq += 1;
+        for event in &batch.events {
+            assert_eq!(number_of(event), number);
+            number += 1;
+        }
+    }
+    (seq, number)
+}
+
+#[tokio::test]
+async fn what_does_not_fit_the_memory_goes_to_a_private_file_and_comes_out_in_order() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let spool = spool_in(&directory);
+    for number in 0..100 {
+        spool.push(piece(number)).await;
+    }
+    let file = std::fs::read_dir(directory.path().join("spool")).expect("readable").next().expect("a file");
+    let mode = file.expect("readable").metadata().expect("readable").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(spool.state().fresh_bytes <= SPOOL_MEMORY_BYTES_MAX);
+
+    let first = spool.next().await.expect("readable").expect("a batch");
+    for number in 100..130 {
+        spool.push(piece(number)).await;
+    }
+    let (_, number) = drain(&spool, 1, first.events.len()).await;
+    assert_eq!(number, 130);
+}
+
+#[tokio::test]
+async fn a_full_spool_makes_the_pipe_wait_until_something_was_taken() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let spool = spool_in(&directory);
+    let mut pushed = 0;
+    let full = async {
+        loop {
+            spool.push(piece(pushed)).await;
+            pushed += 1;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), async {
+        tokio::select! {
+            () = full => {}
+            () = async { while spool.state().file.as_ref().is_none_or(|file| file.written + (1 << 20) < SPOOL_FILE_BYTES_MAX) { tokio::task::yield_now().await } } => {}
+        }
+    })
+    .await
+    .expect("it fills up");
+    let mut extra = 0;
+    while tokio::time::timeout(Duration::from_millis(50), spool.push(piece(pushed + extra))).await.is_ok() {
+        extra += 1;
+    }
+    assert!(extra < 100, "the file has no bound");
+    let total = pushed + extra;
+    let (_, number) = drain(&spool, 0, 0).await;
+    assert_eq!(number, total);
+}
+
+#[tokio::test]
+async fn what_is_kept_begins_with_what_was_on_its_way() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let spool = spool_in(&directory);
+    for number in 0..40 {
+        spool.push(piece(number)).await;
+    }
+    let in_flight = spool.next().await.expect("readable").expect("a batch");
+    let path = spool.keep(Some(&in_flight)).expect("kept");
+    drop(spool);
+    assert_eq!(std::fs::metadata(&path).expect("it stays").permissions().mode() & 0o777, 0o600);
+
+    let mut kept = SpoolReader::open(&path).expect("a spool");
+    let (mut seq, mut number) = (0, 0);
+    while let Some(batch) = kept.next().expect("whole") {
+        assert_eq!(batch.producer.expect("a producer").seq, seq);
+        seq += 1;
+        for event in &batch.events {
+            assert_eq!(number_of(event), number);
+            number += 1;
+        }
+    }
+    assert_eq!((number, kept.is_torn()), (40, false));
+}
+
+#[tokio::test]
+async fn a_refused_spool_lets_the_program_go_on() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let spool = spool_in(&directory);
+    spool.push(piece(0)).await;
+    spool.refuse();
+    for number in 0..4_000 {
+        spool.push(piece(number)).await;
+    }
+    assert!(spool.next().await.expect("nothing").is_none());
+}

@@ -1,1 +1,0 @@
-//! Encodes events into wire-ready frames, once for all watchers.

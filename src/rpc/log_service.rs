@@ -1,0 +1,230 @@
+//! `ExecutionLogService`: parses requests, walks the write path or the read path, answers.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::stream::{Stream, StreamExt};
+use tapeline_storage::{EventStore, ExecutionId, Head, ListQuery, PageSize, Phase, ReadError, StoredEvent};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::codec::Frame;
+use super::convert;
+use super::page_token::{self, InvalidToken};
+use super::status::{invalid_field, log_replaced, of_append, of_read, of_watch, store_replaced};
+use crate::append::{AppendStream, Appender};
+use crate::execution::phase;
+use crate::limits::{LIST_PAGE_DEFAULT, LIST_PAGE_MAX, READ_BYTES_MAX, READ_EVENTS_DEFAULT, READ_EVENTS_MAX};
+use crate::proto::v1 as wire;
+use crate::proto::v1::execution_log_service_server::ExecutionLogService;
+use crate::watch::{WatchStream, Watches};
+
+/// The native API.
+#[derive(Clone)]
+pub struct LogService {
+    store: Arc<dyn EventStore>,
+    appender: Appender,
+    watches: Watches,
+}
+
+impl std::fmt::Debug for LogService {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LogService").finish_non_exhaustive()
+    }
+}
+
+/// A stream of replies.
+type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+impl LogService {
+    /// The service over the two walks. `store` is for reads that are not watches.
+    pub fn new(store: Arc<dyn EventStore>, appender: Appender, watches: Watches) -> Self {
+        Self { store, appender, watches }
+    }
+
+    /// One page of events, filled up from several pages of the store.
+    async fn page(
+        &self,
+        execution: &ExecutionId,
+        after_seq: u64,
+        events_max: usize,
+    ) -> Result<(Vec<StoredEvent>, Arc<Head>), ReadError> {
+        let mut events: Vec<StoredEvent> = Vec::new();
+        let mut bytes_max = READ_BYTES_MAX;
+        loop {
+            let cursor = events.last().map_or(after_seq, |event| event.seq);
+            let size = PageSize { events_max: events_max - events.len(), bytes_max };
+            let page = self.store.read(execution, cursor, size).await?;
+            let bytes: usize = page.events.iter().map(|event| event.payload.len()).sum();
+            bytes_max = bytes_max.saturating_sub(bytes);
+            let at_tail = page.events.last().is_none_or(|last| last.seq >= page.head.tail_seq);
+            events.extend(page.events);
+            if at_tail || bytes_max == 0 || events.len() >= events_max {
+                return Ok((events, page.head));
+            }
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl ExecutionLogService for LogService {
+    type AppendStreamStream = Replies<wire::AppendResponse>;
+    type WatchStream = Replies<Frame>;
+    type WatchAllStream = Replies<Frame>;
+
+    async fn create_execution(
+        &self,
+        request: Request<wire::CreateExecutionRequest>,
+    ) -> Result<Response<wire::Execution>, Status> {
+        let head = self.appender.create(request.into_inner()).await.map_err(of_append)?;
+        Ok(Response::new(convert::execution(&head)))
+    }
+
+    async fn append(
+        &self,
+        request: Request<wire::AppendRequest>,
+    ) -> Result<Response<wire::AppendResponse>, Status> {
+        let outcome = self.appender.append(request.into_inner()).await.map_err(of_append)?;
+        Ok(Response::new(convert::append_response(&outcome)))
+    }
+
+    async fn append_stream(
+        &self,
+        request: Request<Streaming<wire::AppendRequest>>,
+    ) -> Result<Response<Self::AppendStreamStream>, Status> {
+        let outcomes = AppendStream::new(self.appender.clone()).run::<Status>(request.into_inner());
+        let replies = outcomes.map(|outcome| outcome.map(|outcome| convert::append_response(&outcome)));
+        Ok(Response::new(Box::pin(replies)))
+    }
+
+    async fn read_events(
+        &self,
+        request: Request<wire::ReadEventsRequest>,
+    ) -> Result<Response<wire::ReadEventsResponse>, Status> {
+        let wire::ReadEventsRequest { execution_id, after_seq, max_events, store_id, log_id } =
+            request.into_inner();
+        let execution = parse_id(&execution_id)?;
+        let events_max = match max_events {
+            0 => READ_EVENTS_DEFAULT,
+            some => some.min(READ_EVENTS_MAX),
+        };
+        check_store(&*self.store, &store_id)?;
+        if !log_id.is_empty() {
+            // Before the cursor is looked at: a number means nothing in another log.
+            check_log(&*self.store.head(&execution).await.map_err(of_read)?, &log_id)?;
+        }
+        let (events, head) =
+            self.page(&execution, after_seq, events_max as usize).await.map_err(of_read)?;
+        check_log(&head, &log_id)?;
+        let events: Result<Vec<_>, Status> =
+            events.iter().map(|event| wire_event(&execution, event)).collect();
+        Ok(Response::new(wire::ReadEventsResponse {
+            events: events?,
+            tail_seq: head.tail_seq,
+            floor_seq: head.floor_seq,
+            phase: phase::to_wire(head.phase).into(),
+        }))
+    }
+
+    async fn watch(
+        &self,
+        request: Request<wire::WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let peer = request.remote_addr();
+        let stream = self.watches.watch(request.into_inner(), peer).await.map_err(of_watch)?;
+        Ok(Response::new(frames(stream)))
+    }
+
+    async fn watch_all(
+        &self,
+        request: Request<wire::WatchAllRequest>,
+    ) -> Result<Response<Self::WatchAllStream>, Status> {
+        let peer = request.remote_addr();
+        let stream = self.watches.watch_all(request.into_inner(), peer).await.map_err(of_watch)?;
+        Ok(Response::new(frames(stream)))
+    }
+
+    async fn get_execution(
+        &self,
+        request: Request<wire::GetExecutionRequest>,
+    ) -> Result<Response<wire::Execution>, Status> {
+        let execution = parse_id(&request.into_inner().execution_id)?;
+        let head = self.store.head(&execution).await.map_err(of_read)?;
+        Ok(Response::new(convert::execution(&head)))
+    }
+
+    async fn list_executions(
+        &self,
+        request: Request<wire::ListExecutionsRequest>,
+    ) -> Result<Response<wire::ListExecutionsResponse>, Status> {
+        let query = list_query(request.into_inner())?;
+        let page = self.store.list(query.clone()).await.map_err(of_read)?;
+        Ok(Response::new(wire::ListExecutionsResponse {
+            executions: page.heads.iter().map(|head| convert::execution(head)).collect(),
+            next_page_token: page.next_before.map_or_else(String::new, |next| page_token::encode(&query, next)),
+        }))
+    }
+
+    async fn delete_execution(
+        &self,
+        request: Request<wire::DeleteExecutionRequest>,
+    ) -> Result<Response<wire::DeleteExecutionResponse>, Status> {
+        self.appender.delete(&request.into_inner().execution_id).await.map_err(of_append)?;
+        Ok(Response::new(wire::DeleteExecutionResponse {}))
+    }
+}
+
+fn frames(stream: WatchStream) -> Replies<Frame> {
+    Box::pin(stream.map(|frame| frame.map(Frame).map_err(of_watch)))
+}
+
+/// The id of an execution as a request has it.
+pub(super) fn parse_id(id: &str) -> Result<ExecutionId, Status> {
+    ExecutionId::parse(id).map_err(|error| invalid_field("execution_id", error))
+}
+
+fn check_store(store: &dyn EventStore, expected: &str) -> Result<(), Status> {
+    let actual = store.store_id().to_string();
+    if expected.is_empty() || expected == actual { Ok(()) } else { Err(store_replaced(expected, &actual)) }
+}
+
+fn check_log(head: &Head, expected: &str) -> Result<(), Status> {
+    let actual = head.execution.log_id.to_string();
+    if expected.is_empty() || expected == actual { Ok(()) } else { Err(log_replaced(expected, &actual)) }
+}
+
+fn wire_event(execution: &ExecutionId, stored: &StoredEvent) -> Result<wire::Event, Status> {
+    convert::event(stored).map_err(|error| {
+        of_read(ReadError::Corrupt {
+            execution: Some(execution.clone()),
+            seq: stored.seq,
+            position: stored.position,
+            what: error.to_string(),
+        })
+    })
+}
+
+fn list_query(request: wire::ListExecutionsRequest) -> Result<ListQuery, Status> {
+    let wire::ListExecutionsRequest { page_size, page_token, phase, session_id, labels } = request;
+    let heads_max = match usize::try_from(page_size) {
+        Ok(0) => LIST_PAGE_DEFAULT,
+        Ok(size) => size.min(LIST_PAGE_MAX),
+        Err(_) => return Err(invalid_field("page_size", "it is negative")),
+    };
+    let phase = match u8::try_from(phase) {
+        Ok(0) => None,
+        number => {
+            let known = number.ok().and_then(Phase::from_number);
+            Some(known.ok_or_else(|| invalid_field("phase", "it is not a phase"))?)
+        }
+    };
+    let session_id = Some(session_id).filter(|session| !session.is_empty());
+    let mut query = ListQuery { heads_max, before_number: None, phase, session_id, labels };
+    query.before_number = page_token::decode(&query, &page_token).map_err(|error| {
+        let description = match error {
+            InvalidToken::Malformed => "it is not a page token",
+            InvalidToken::OtherFilter => "it was made with other filters",
+        };
+        invalid_field("page_token", description)
+    })?;
+    Ok(query)
+}

@@ -32,9 +32,8 @@ pub fn watch_request(input: &[u8]) {
         watch_one(fixture, request);
     }
     if let Ok(request) = WatchAllRequest::decode(input) {
-        let answer = fixture.block_on(async {
-            see(fixture.watches.watch_all(request.clone(), None).await, false).await
-        });
+        let answer = fixture
+            .block_on(async { see(fixture.watches.watch_all(request.clone(), None).await, false).await });
         oracle::check_all(fixture, &request, answer);
     }
 }

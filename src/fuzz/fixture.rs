@@ -66,8 +66,12 @@ async fn write(store: &dyn EventStore, id: &'static str) -> Log {
     let execution = ExecutionId::parse(id).expect("the id is one");
     let first = created(ExecutionCreated::default()).expect("it is a creation");
     let labels = BTreeMap::from([("id".to_owned(), id.to_owned())]);
-    let create =
-        CreateRequest { execution: execution.clone(), digest: 1, labels: labels.clone(), events: vec![first] };
+    let create = CreateRequest {
+        execution: execution.clone(),
+        digest: 1,
+        labels: labels.clone(),
+        events: vec![first],
+    };
     store.create(create).await.expect("it is new");
     let ended = id == "ended";
     let append = AppendRequest {

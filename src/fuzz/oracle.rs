@@ -39,7 +39,9 @@ pub(super) fn check_one(log: &Log, request: &WatchRequest, answer: Result<Seen, 
         Some(Start::AfterSeq(seq)) => *seq,
         Some(Start::Tail(events)) => log.tail.saturating_sub(u64::from(*events)).max(before_floor),
         Some(Start::Live(_)) => log.tail,
-        Some(Start::Since(time)) => since(log, i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos)),
+        Some(Start::Since(time)) => {
+            since(log, i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos))
+        }
         None => before_floor,
     };
     let trimmed = cursor < before_floor;
@@ -50,7 +52,9 @@ pub(super) fn check_one(log: &Log, request: &WatchRequest, answer: Result<Seen, 
             return assert_eq!((floor_seq, tail_seq), (log.floor, log.tail));
         }
         Err(WatchError::Ahead { .. }) => return assert!(cursor > log.tail),
-        Err(WatchError::Invalid { .. } | WatchError::LogReplaced { .. } | WatchError::StoreReplaced { .. }) => {
+        Err(
+            WatchError::Invalid { .. } | WatchError::LogReplaced { .. } | WatchError::StoreReplaced { .. },
+        ) => {
             return;
         }
         Err(error) => panic!("{error:?}"),
@@ -76,9 +80,8 @@ pub(super) fn check_all(fixture: &Fixture, request: &WatchAllRequest, answer: Re
     let of_log = |log: &Log| request.labels.iter().all(|(key, value)| log.labels.get(key) == Some(value));
     let logs = fixture.logs.iter().filter(|log| !request.live && of_log(log));
     let events = logs.flat_map(|log| &log.events);
-    let wanted = events.filter(|event| {
-        event.position > request.after_position && wants(&request.event_types, event)
-    });
+    let wanted =
+        events.filter(|event| event.position > request.after_position && wants(&request.event_types, event));
     let mut positions: Vec<u64> = wanted.map(|event| event.position).collect();
     positions.sort_unstable();
     assert_eq!(seen.events.iter().map(|event| event.position).collect::<Vec<_>>(), positions, "{request:?}");

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use prost::Message;
 use proptest::prelude::*;
+use prost::Message;
 
 use super::watch_request;
 use crate::proto::v1::WatchRequest;
@@ -27,7 +27,8 @@ fn request() -> impl Strategy<Value = WatchRequest> {
         (0u32..14).prop_map(|events| Some(Start::Tail(events))),
         any::<bool>().prop_map(|live| Some(Start::Live(live))),
     ];
-    let name = prop::sample::select(vec!["output", "out*", "no*", "note", "custom", "*", "a*", "created", "x", ""]);
+    let name =
+        prop::sample::select(vec!["output", "out*", "no*", "note", "custom", "*", "a*", "created", "x", ""]);
     let names = prop::collection::vec(name.prop_map(str::to_owned), 0..3);
     (start, names, any::<bool>(), any::<bool>(), 0i32..4).prop_map(
         |(start, event_types, stop_at_tail, wait_for_create, on_trimmed)| WatchRequest {

@@ -28,9 +28,8 @@ fn longest_producer(index: usize) -> Producer {
 }
 
 fn longest_creation() -> Creation {
-    let label = |index| {
-        (format!("{index:0width$}", width = LABEL_KEY_BYTES_MAX), text(LABEL_VALUE_BYTES_MAX))
-    };
+    let label =
+        |index| (format!("{index:0width$}", width = LABEL_KEY_BYTES_MAX), text(LABEL_VALUE_BYTES_MAX));
     Creation {
         number: u64::MAX,
         id: ExecutionId::parse(&text(EXECUTION_ID_BYTES_MAX)).expect("an id"),
@@ -91,7 +90,12 @@ fn the_largest_creation_and_the_head_it_grows_into_are_written_and_read_again() 
     assert_eq!(Record::decode(&frame), Ok((Record::Create(creation.clone()), frame.len())));
 
     let Creation { number, id, log_id, digest, labels } = creation;
-    let span = BatchSpan { first_seq: u64::MAX, last_seq: u64::MAX, last_position: u64::MAX, record_time_ns: u64::MAX };
+    let span = BatchSpan {
+        first_seq: u64::MAX,
+        last_seq: u64::MAX,
+        last_position: u64::MAX,
+        record_time_ns: u64::MAX,
+    };
     let state = |index| ProducerState { producer: longest_producer(index), digest: DIGEST, span };
     let long: Arc<str> = Arc::from(text(HEAD_TEXT_BYTES_MAX));
     let head = Head {

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::super::error::EngineError;
 use super::super::testing::disk::{Crash, Disk};
+use super::scan::Next;
 use super::*;
 
 const STORE: StoreId = StoreId(77);

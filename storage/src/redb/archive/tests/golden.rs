@@ -113,8 +113,9 @@ fn wincode_reads_and_writes_the_same_bytes_for_every_value_of_the_archive() {
     let (part, records) = (stored("chunk-part"), records());
     assert_eq!(read_by_wincode!((u64, u64, u32, &[u8]), part), (7, 251, 0, &records[..]));
     type Numbers = (u64, u64, u64, u64, u64, u64, u64, u32, bool, u32);
+    type Marks<'a> = Vec<(&'a str, u64, u64)>;
     let value = stored("chunk");
-    let (numbers, marks, block) = read_by_wincode!((Numbers, Vec<(&str, u64, u64)>, &[u8]), value);
+    let (numbers, marks, block) = read_by_wincode!((Numbers, Marks<'_>, &[u8]), value);
     let times = (251 * 1_000_000_007, 252 * 1_000_000_007);
     let raw_bytes = records.len() as u32;
     assert_eq!(numbers, (7, 251, 252, 70_000, 70_003, times.0, times.1, raw_bytes, false, 0));

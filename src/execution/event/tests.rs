@@ -1,3 +1,5 @@
+//! Bodies that are refused, and bodies that are stored as they should be.
+
 use bytes::Bytes;
 use tapeline_storage::Phase;
 

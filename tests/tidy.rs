@@ -113,7 +113,10 @@ fn files(folders: &[&str], ending: &str) -> Vec<Source> {
 }
 
 fn sources() -> Vec<Source> {
-    files(&["src", "storage/src", "tests", "storage/tests", "storage/benches", "fuzz"].map(existing), "rs")
+    files(
+        &["src", "storage/src", "tests", "benches", "storage/tests", "storage/benches", "fuzz"].map(existing),
+        "rs",
+    )
 }
 
 /// The folder, or one that surely exists and holds no source of its own.

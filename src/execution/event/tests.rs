@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use tapeline_storage::Phase;
+use tapeline_storage::limits::MIB;
 
 use super::*;
-use crate::limits::MIB;
 use crate::proto::v1::{CustomEvent, ListTruncated, Output, PhaseChanged, TextAppended};
 
 fn event(body: Body) -> Event {

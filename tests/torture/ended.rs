@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use tapeline::proto::v1::{AppendRequest, CreateExecutionRequest, Event, Phase, PhaseChanged, event};
 
-use super::daemon::Daemon;
-use super::producer::{custom, until_acknowledged};
-use super::watcher::watch_to_end;
+use super::support::append::{custom, until_acknowledged};
+use super::support::daemon::Daemon;
+use super::support::watcher::watch_to_end;
 
 /// Far below any heartbeat or time-out that could end a wait by chance.
 const AT_ONCE: Duration = Duration::from_secs(5);
@@ -20,8 +20,11 @@ fn a_watch_on_an_ended_execution_replays_says_end_and_returns_at_once() {
         let request =
             CreateExecutionRequest { execution_id: "ended".into(), ..CreateExecutionRequest::default() };
         client.clone().create_execution(request).await.expect("a new id");
-        let failed =
-            PhaseChanged { phase: Phase::Failed.into(), error: "out of luck".into(), ..PhaseChanged::default() };
+        let failed = PhaseChanged {
+            phase: Phase::Failed.into(),
+            error: "out of luck".into(),
+            ..PhaseChanged::default()
+        };
         let last = Event { body: Some(event::Body::PhaseChanged(failed)), ..Event::default() };
         let request = AppendRequest {
             execution_id: "ended".into(),

@@ -9,8 +9,8 @@ use std::sync::atomic::AtomicBool;
 
 use tapeline_storage::limits::{EXECUTION_ID_BYTES_MAX, PRODUCER_ID_BYTES_MAX};
 use tapeline_storage::{
-    AppendOutcome, AppendRequest, AppendTicket, EventStore, ExecutionId, ExecutionIdError, Head, Producer, Seq,
-    TrimRequest, WriteError, digest_events,
+    AppendOutcome, AppendRequest, AppendTicket, EventStore, ExecutionId, ExecutionIdError, Head, Producer,
+    Seq, TrimRequest, WriteError, digest_events,
 };
 
 use tokio::sync::watch;

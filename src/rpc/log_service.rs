@@ -12,7 +12,7 @@ use super::convert;
 use super::page_token::{self, InvalidToken};
 use super::status::{invalid_field, log_replaced, of_append, of_read, of_watch, store_replaced};
 use crate::append::{AppendStream, Appender};
-use crate::execution::phase;
+use crate::execution::{frame, phase};
 use crate::limits::{LIST_PAGE_DEFAULT, LIST_PAGE_MAX, READ_BYTES_MAX, READ_EVENTS_DEFAULT, READ_EVENTS_MAX};
 use crate::proto::v1 as wire;
 use crate::proto::v1::execution_log_service_server::ExecutionLogService;
@@ -112,8 +112,7 @@ impl ExecutionLogService for LogService {
             // Before the cursor is looked at: a number means nothing in another log.
             check_log(&*self.store.head(&execution).await.map_err(of_read)?, &log_id)?;
         }
-        let (events, head) =
-            self.page(&execution, after_seq, events_max as usize).await.map_err(of_read)?;
+        let (events, head) = self.page(&execution, after_seq, events_max as usize).await.map_err(of_read)?;
         check_log(&head, &log_id)?;
         let events: Result<Vec<_>, Status> =
             events.iter().map(|event| wire_event(&execution, event)).collect();
@@ -160,7 +159,9 @@ impl ExecutionLogService for LogService {
         let page = self.store.list(query.clone()).await.map_err(of_read)?;
         Ok(Response::new(wire::ListExecutionsResponse {
             executions: page.heads.iter().map(|head| convert::execution(head)).collect(),
-            next_page_token: page.next_before.map_or_else(String::new, |next| page_token::encode(&query, next)),
+            next_page_token: page
+                .next_before
+                .map_or_else(String::new, |next| page_token::encode(&query, next)),
         }))
     }
 
@@ -193,7 +194,7 @@ fn check_log(head: &Head, expected: &str) -> Result<(), Status> {
 }
 
 fn wire_event(execution: &ExecutionId, stored: &StoredEvent) -> Result<wire::Event, Status> {
-    convert::event(stored).map_err(|error| {
+    frame::wire_event(stored, None).map_err(|error| {
         of_read(ReadError::Corrupt {
             execution: Some(execution.clone()),
             seq: stored.seq,

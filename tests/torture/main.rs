@@ -9,5 +9,6 @@ mod support;
 mod dose;
 mod producer;
 mod kill;
+mod stopped;
 mod many;
 mod ended;

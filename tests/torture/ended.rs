@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use tapeline::proto::v1::{AppendRequest, CreateExecutionRequest, Event, Phase, PhaseChanged, event};
 
-use super::daemon::Daemon;
-use super::producer::{custom, until_acknowledged};
-use super::watcher::watch_to_end;
+use super::support::append::{custom, until_acknowledged};
+use super::support::daemon::Daemon;
+use super::support::watcher::watch_to_end;
 
 /// Far below any heartbeat or time-out that could end a wait by chance.
 const AT_ONCE: Duration = Duration::from_secs(5);

@@ -8,10 +8,11 @@ use std::time::Duration;
 use tapeline::proto::v1::{AppendRequest, Producer};
 use tapeline::proto::v1::{CreateExecutionRequest, Event, Phase, PhaseChanged, event};
 
-use super::daemon::Daemon;
 use super::dose::dose;
-use super::producer::{Acked, produce, until_acknowledged};
-use super::watcher::{read_to_tail, watch_to_end};
+use super::producer::{Acked, produce};
+use super::support::append::until_acknowledged;
+use super::support::daemon::Daemon;
+use super::support::watcher::{read_to_tail, watch_to_end};
 
 const EXECUTIONS: usize = 4;
 const PRODUCERS: usize = 8;

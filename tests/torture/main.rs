@@ -4,11 +4,10 @@
 //! `cargo test` runs a small dose on the development build; `just torture` runs the whole one on the
 //! release build, with the sizes of [`dose`].
 
+#[path = "../support/mod.rs"]
+mod support;
 mod dose;
-mod daemon;
-mod log;
 mod producer;
-mod watcher;
 mod kill;
 mod stopped;
 mod many;

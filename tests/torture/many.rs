@@ -7,11 +7,11 @@ use tapeline::proto::v1::{CreateExecutionRequest, WatchResponse};
 use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt;
 
-use super::daemon::{Client, Daemon, PATIENCE};
 use super::dose::dose;
-use super::log::Seen;
-use super::producer::{custom, until_acknowledged};
-use super::watcher::resume;
+use super::support::append::{custom, until_acknowledged};
+use super::support::daemon::{Client, Daemon, PATIENCE};
+use super::support::log::Seen;
+use super::support::watcher::resume;
 use tapeline::proto::v1::AppendRequest;
 
 /// Watchers that share one connection.

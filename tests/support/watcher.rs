@@ -7,12 +7,12 @@ use tapeline::proto::v1::watch_response::Frame;
 use tapeline::proto::v1::{WatchRequest, end};
 use tonic::Status;
 
+use super::append::is_passing;
 use super::daemon::{Client, PATIENCE};
 use super::log::Seen;
-use super::producer::is_passing;
 
 /// The request that goes on where `seen` ends.
-pub fn resume(execution: &str, seen: &Seen) -> WatchRequest {
+pub(crate) fn resume(execution: &str, seen: &Seen) -> WatchRequest {
     WatchRequest {
         execution_id: execution.to_owned(),
         start: Some(Start::AfterSeq(seen.cursor())),
@@ -22,7 +22,7 @@ pub fn resume(execution: &str, seen: &Seen) -> WatchRequest {
 }
 
 /// Watches an execution to its end, however often the daemon dies meanwhile.
-pub async fn watch_to_end(client: Client, execution: String) -> Seen {
+pub(crate) async fn watch_to_end(client: Client, execution: String) -> Seen {
     let mut seen = Seen::default();
     let mut heard = Instant::now();
     loop {
@@ -44,7 +44,7 @@ pub async fn watch_to_end(client: Client, execution: String) -> Seen {
 }
 
 /// Reads an execution up to its tail.
-pub async fn read_to_tail(client: Client, execution: &str) -> Seen {
+pub(crate) async fn read_to_tail(client: Client, execution: &str) -> Seen {
     let mut seen = Seen::default();
     let request = WatchRequest { stop_at_tail: true, ..resume(execution, &seen) };
     let reason = watch_once(client, request, &mut seen).await.expect("a running daemon replays");
@@ -53,7 +53,7 @@ pub async fn read_to_tail(client: Client, execution: &str) -> Seen {
 }
 
 /// One stream, to its end or to where it breaks.
-pub async fn watch_once(
+pub(crate) async fn watch_once(
     mut client: Client,
     request: WatchRequest,
     seen: &mut Seen,

@@ -1,0 +1,21 @@
+//! The real daemon, driven over real sockets with the generated clients: what it answers, what it
+//! refuses and how, and what it is like when its clients or its disk misbehave.
+
+#[path = "../support/mod.rs"]
+mod support;
+mod refusal;
+mod stream;
+mod wire;
+mod api;
+mod listing;
+mod producers;
+mod append_stream;
+mod errors;
+mod faults;
+mod exits;
+mod watching;
+mod restart;
+mod bad_input;
+mod crowds;
+mod services;
+mod secrets;

@@ -102,7 +102,12 @@ impl Delivery {
     {
         let mut pauses = Pauses::default();
         loop {
-            let error = match attempt().await {
+            let answered = tokio::select! {
+                answered = attempt() => answered,
+                // Whatever became of it: it is kept, and delivered later under the same number.
+                () = given_up(self.state.clone()) => return Err(Stop::Away),
+            };
+            let error = match answered {
                 Ok(response) => {
                     self.alive = Instant::now();
                     if std::mem::take(&mut self.away) {
@@ -140,6 +145,14 @@ impl Delivery {
                 changed = self.state.changed() => changed.map_err(|_| Stop::Away)?,
             }
         }
+    }
+}
+
+/// Resolves when the user does not want to wait.
+async fn given_up(mut state: watch::Receiver<RunState>) {
+    if state.wait_for(|state| *state == RunState::GiveUp).await.is_err() {
+        // The run is gone and has not said so.
+        std::future::pending::<()>().await;
     }
 }
 

@@ -36,7 +36,6 @@ bench *ARGS:
 torture:
     TAPELINE_TORTURE=full cargo test --release --test torture -- --nocapture
 
-# What a stopped watcher costs a producer, and that it gets everything afterwards.
-watchers-sigstop EVENTS="100000":
-    cargo build --release
-    scripts/watchers-sigstop target/release/tapeline {{EVENTS}}
+# What a watcher whose process is stopped costs a producer: five interleaved runs with and without it.
+watchers-sigstop:
+    cargo bench --bench stopped_watcher

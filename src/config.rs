@@ -109,7 +109,11 @@ impl Config {
             data_dir: said.data_dir.map_or_else(data_dir_default, Ok)?,
             log_level: said.log_level.unwrap_or_else(|| "info".to_owned()),
             log_format: said.log_format.unwrap_or_default(),
-            connections_max: positive("limits.connections_max", said.connections_max, CONNECTIONS_MAX_DEFAULT)?,
+            connections_max: positive(
+                "limits.connections_max",
+                said.connections_max,
+                CONNECTIONS_MAX_DEFAULT,
+            )?,
             watchers_max: positive("limits.watchers_max", said.watchers_max, WATCHERS_MAX)?,
         })
     }
@@ -174,7 +178,10 @@ mod tests {
         let error = loaded("lisen = '127.0.0.1:1'", Overrides::default()).expect_err("unknown");
         assert_eq!(error, "the configuration FILE: \"lisen\" is not a key; the nearest one is \"listen\"");
         let error = loaded("[log]\nlvl = 'x'", Overrides::default()).expect_err("unknown");
-        assert_eq!(error, "the configuration FILE: \"log.lvl\" is not a key; the nearest one is \"log.level\"");
+        assert_eq!(
+            error,
+            "the configuration FILE: \"log.lvl\" is not a key; the nearest one is \"log.level\""
+        );
     }
 
     #[test]

@@ -78,8 +78,8 @@ impl DaemonError {
 /// connect.
 pub async fn run(config: Config, ready: impl FnOnce(SocketAddr, StoreId)) -> Result<(), DaemonError> {
     raise_file_limit();
-    let mut signals =
-        StopSignals::listen().map_err(|source| DaemonError::System { action: "take signals over", source })?;
+    let mut signals = StopSignals::listen()
+        .map_err(|source| DaemonError::System { action: "take signals over", source })?;
     let daemon = Daemon::open(config).await?;
     let listener = daemon.listen().await?;
     let addr = listener.local_addr().map_err(|source| daemon.listen_error(source))?;

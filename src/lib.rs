@@ -20,3 +20,5 @@ pub mod logging;
 pub mod shutdown;
 pub mod daemon;
 pub mod cli;
+#[cfg(any(test, feature = "test-util"))]
+pub mod fuzz;

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
+pub use tapeline_storage::limits::MIB;
 use tapeline_storage::limits::{
-    COMMIT_BYTES_MAX, CUSTOM_TYPE_BYTES_MAX, LABEL_KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX, MIB,
+    COMMIT_BYTES_MAX, CUSTOM_TYPE_BYTES_MAX, LABEL_KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX,
 };
 
 /// Events in one append of a client. More: `BATCH_TOO_LARGE`.

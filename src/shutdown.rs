@@ -14,10 +14,7 @@ pub struct StopSignals {
 impl StopSignals {
     /// Takes the signals over; from now on they do not end the process by themselves.
     pub fn listen() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
     /// Waits for the next one; returns its name.

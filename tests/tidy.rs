@@ -13,7 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("daemon", &["rpc", "append", "watch", "broker", "execution", "config", "logging", "shutdown"]),
     ("daemon", &["proto", "limits", "storage"]),
     ("config", &["limits"]),
-    ("logging", &["limits"]),
+    ("logging", &["config", "limits"]),
     ("shutdown", &["limits"]),
     ("rpc", &["append", "watch", "execution", "proto", "limits", "storage"]),
     ("append", &["execution", "proto", "limits", "storage"]),
@@ -22,7 +22,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("execution", &["proto", "limits", "storage"]),
     ("proto", &["rpc"]),
     ("limits", &["storage"]),
+    ("fuzz", &["watch", "broker", "execution", "proto", "storage"]),
 ];
+
+/// A file that may use more than its room: it prints the name of the store.
+const MAY_USE_TOO: (&str, &str) = ("src/cli/serve.rs", "storage");
 
 /// Crates that only these rooms may name.
 const ONLY_IN: &[(&str, &[&str])] = &[
@@ -109,7 +113,10 @@ fn files(folders: &[&str], ending: &str) -> Vec<Source> {
 }
 
 fn sources() -> Vec<Source> {
-    files(&["src", "storage/src", "tests", "storage/tests", "storage/benches", "fuzz"].map(existing), "rs")
+    files(
+        &["src", "storage/src", "tests", "benches", "storage/tests", "storage/benches", "fuzz"].map(existing),
+        "rs",
+    )
 }
 
 /// The folder, or one that surely exists and holds no source of its own.
@@ -190,7 +197,8 @@ fn the_import_table_holds() {
             complaints.push(format!("{}: the room `{room}` is not in the table", source.path));
         }
         for named in rooms_named(&source, room) {
-            if !MAY_USE.iter().any(|(user, used)| *user == room && used.contains(&named.as_str())) {
+            let may = MAY_USE.iter().any(|(user, used)| *user == room && used.contains(&named.as_str()));
+            if !may && (source.path.as_str(), named.as_str()) != MAY_USE_TOO {
                 complaints.push(format!("{}: `{room}` may not use `{named}`", source.path));
             }
         }

@@ -117,7 +117,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_created_is_refused_with_its_field() {
-        assert_eq!(refused(CreateExecutionRequest { execution_id: "a b".into(), ..request() }), "execution_id");
+        assert_eq!(
+            refused(CreateExecutionRequest { execution_id: "a b".into(), ..request() }),
+            "execution_id"
+        );
         assert_eq!(refused(CreateExecutionRequest { lease_owner: "me".into(), ..request() }), "lease_owner");
         assert_eq!(refused(CreateExecutionRequest { lease: Some(Default::default()), ..request() }), "lease");
         let labels = BTreeMap::from([("k".repeat(64), String::new())]);

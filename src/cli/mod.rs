@@ -28,6 +28,7 @@ mod watchers;
 mod stats;
 mod demo;
 mod completions;
+mod man;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -65,6 +66,7 @@ enum Verb {
     Stats(stats::StatsArgs),
     Demo(demo::DemoArgs),
     Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 /// Reads the command line, does what it says and returns the exit code of the process.
@@ -85,6 +87,7 @@ pub fn main() -> ExitCode {
         Verb::Stats(args) => finish(stats::run(args)),
         Verb::Demo(args) => finish(demo::run(args)),
         Verb::Completions(args) => finish(async { completions::run(&args) }),
+        Verb::Man(args) => finish(async { man::run(&args) }),
     }
 }
 

@@ -50,8 +50,8 @@ pub(crate) fn run(args: ServeArgs) -> ExitCode {
         log_format: args.log_format,
         ..Overrides::default()
     };
-    let loaded = Config::load(args.config.as_deref(), over)
-        .and_then(|config| logging::init(&config).map(|()| config));
+    let loaded =
+        Config::load(args.config.as_deref(), over).and_then(|config| logging::init(&config).map(|()| config));
     let config = match loaded {
         Ok(config) => config,
         Err(error) => return fail(&error, EXIT_CONFIG),

@@ -73,6 +73,9 @@ struct WhatArgs {
     /// --tail and --since.
     #[arg(long, value_name = "FILE")]
     cursor_file: Option<PathBuf>,
+    /// Say on standard error whether events come live or are read from disk
+    #[arg(short, long)]
+    verbose: bool,
     /// How long a lost connection is tried again
     #[arg(long, value_parser = duration, value_name = "TIME")]
     reconnect_for: Option<Duration>,
@@ -112,7 +115,7 @@ async fn show(args: WhatArgs, follow: bool) -> Result<Exit, CliError> {
     let request = request(&args, follow, file.as_ref())?;
     let client = Client::new(&args.addr)?;
     let mut follow = Follow::new(client, request).reconnect_max(args.reconnect_for.unwrap_or(RECONNECT_MAX));
-    let mut view = View::new(args.id, args.output);
+    let mut view = View::new(args.id, args.output, args.verbose);
     loop {
         let Some(step) = next_or_gone(&mut follow).await? else { return Ok(Exit::Done) };
         if let Some(exit) = view.step(step)? {
@@ -171,15 +174,17 @@ struct View {
     format: WatchFormat,
     out: Out,
     pretty: Pretty,
+    /// Whether to say how the events come.
+    verbose: bool,
     /// Whether the connection was lost and has not come back.
     lost: bool,
     remembered: u64,
 }
 
 impl View {
-    fn new(id: String, format: WatchFormat) -> Self {
+    fn new(id: String, format: WatchFormat, verbose: bool) -> Self {
         let pretty = Pretty::new(Paint::for_stdout());
-        Self { id, format, out: Out::new(), pretty, lost: false, remembered: 0 }
+        Self { id, format, out: Out::new(), pretty, verbose, lost: false, remembered: 0 }
     }
 
     /// Shows one step, and gives it to the reader. The exit code, when it was the last.
@@ -187,6 +192,8 @@ impl View {
         let mut exit = None;
         match step {
             Step::Connected if std::mem::take(&mut self.lost) => talk("connected again"),
+            Step::CaughtUp if self.verbose => talk("caught up; events come live"),
+            Step::FellBehind if self.verbose => talk("fell behind; events come from disk, none is lost"),
             Step::Connected | Step::CaughtUp | Step::FellBehind => {}
             Step::Events(events) => events.iter().try_for_each(|event| self.event(event))?,
             Step::Gap(gap) => self.gap(&gap)?,

@@ -20,8 +20,8 @@ use tonic::transport::server::TcpConnectInfo;
 use tower::ServiceExt;
 
 use crate::limits::{
-    ACCEPT_PAUSE, CONNECTION_STREAMS_MAX, FIRST_BYTES_TIMEOUT, HEADERS_BYTES_MAX, KEEPALIVE, RESET_STREAMS_MAX,
-    STREAM_SEND_BUFFER_BYTES,
+    ACCEPT_PAUSE, CONNECTION_STREAMS_MAX, FIRST_BYTES_TIMEOUT, HEADERS_BYTES_MAX, KEEPALIVE,
+    RESET_STREAMS_MAX, STREAM_SEND_BUFFER_BYTES,
 };
 
 /// The connections of a daemon, and the loop that accepts them.
@@ -115,7 +115,11 @@ impl Acceptor {
             let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(info.clone());
                 let services = services.clone();
-                async move { Ok::<_, Infallible>(services.oneshot(request).await.unwrap_or_else(|never| match never {})) }
+                async move {
+                    Ok::<_, Infallible>(
+                        services.oneshot(request).await.unwrap_or_else(|never| match never {}),
+                    )
+                }
             });
             let serving = connection.serve_connection(TokioIo::new(stream), service).into_owned();
             if let Err(error) = watcher.watch(serving).await {
@@ -132,7 +136,8 @@ async fn speaks(stream: &TcpStream) -> bool {
 
 /// An accept that failed for want of descriptors or memory would fail again at once.
 async fn pause(error: &io::Error) {
-    let passing = [io::ErrorKind::ConnectionAborted, io::ErrorKind::ConnectionReset, io::ErrorKind::Interrupted];
+    let passing =
+        [io::ErrorKind::ConnectionAborted, io::ErrorKind::ConnectionReset, io::ErrorKind::Interrupted];
     if passing.contains(&error.kind()) {
         return;
     }

@@ -20,8 +20,11 @@ use crate::watch::Watches;
 /// Says whether the daemon serves, for the whole of it and for each service.
 pub(super) struct Health(HealthReporter);
 
-const SERVICES: [&str; 3] =
-    ["", <ExecutionLogServiceServer<LogService> as NamedService>::NAME, <AdminServiceServer<Admin> as NamedService>::NAME];
+const SERVICES: [&str; 3] = [
+    "",
+    <ExecutionLogServiceServer<LogService> as NamedService>::NAME,
+    <AdminServiceServer<Admin> as NamedService>::NAME,
+];
 
 impl Health {
     pub(super) async fn serving(&self) {

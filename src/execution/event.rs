@@ -98,7 +98,8 @@ fn custom_type(body: &Body) -> Option<std::sync::Arc<str>> {
 
 /// What can be said of a body without knowing the execution; [`super::rules`] says the rest.
 fn check_body(index: usize, body: &Body, is_last: bool) -> Result<(), Invalid> {
-    let unspecified = |field: &str| Err(Invalid::field(format!("{}.{field}", at(index)), "must be specified"));
+    let unspecified =
+        |field: &str| Err(Invalid::field(format!("{}.{field}", at(index)), "must be specified"));
     match body {
         Body::Created(_) => {
             let field = format!("{}.created", at(index));

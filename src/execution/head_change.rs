@@ -71,7 +71,8 @@ mod tests {
         assert_eq!(shortened("äöü", 3), "ä");
         assert_eq!(shortened("äöü", 6), "äöü");
         assert_eq!(shortened("", 3), "");
-        let changed = PhaseChanged { phase: 4, error: "ä".repeat(HEAD_ERROR_BYTES_MAX), ..Default::default() };
+        let changed =
+            PhaseChanged { phase: 4, error: "ä".repeat(HEAD_ERROR_BYTES_MAX), ..Default::default() };
         let error = of_phase(&changed).error.expect("there is an error");
         assert_eq!(error.len(), HEAD_ERROR_BYTES_MAX);
     }

@@ -17,7 +17,8 @@ pub struct ExecutionRules;
 
 impl Rules for ExecutionRules {
     fn admit(&self, state: &[u8], events: &[NewEvent]) -> Result<RuleState, Reject> {
-        let mut state = State::decode(state).ok_or_else(|| reject("", "the state of the rules is damaged"))?;
+        let mut state =
+            State::decode(state).ok_or_else(|| reject("", "the state of the rules is damaged"))?;
         for (index, event) in events.iter().enumerate() {
             state.admit(event).map_err(|refused| refused.at(index))?;
         }
@@ -189,8 +190,7 @@ fn body<M: Message + Default>(event: &NewEvent) -> Result<M, Refused> {
         let length = usize::try_from(decode_varint(payload).ok()?).ok()?;
         (length == payload.len()).then(|| M::decode(payload).ok())?
     };
-    parse(&mut event.payload.clone())
-        .ok_or_else(|| refused("body", "is not the body of its kind".to_owned()))
+    parse(&mut event.payload.clone()).ok_or_else(|| refused("body", "is not the body of its kind".to_owned()))
 }
 
 fn refused(field: &'static str, description: String) -> Refused {

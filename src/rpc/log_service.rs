@@ -112,8 +112,7 @@ impl ExecutionLogService for LogService {
             // Before the cursor is looked at: a number means nothing in another log.
             check_log(&*self.store.head(&execution).await.map_err(of_read)?, &log_id)?;
         }
-        let (events, head) =
-            self.page(&execution, after_seq, events_max as usize).await.map_err(of_read)?;
+        let (events, head) = self.page(&execution, after_seq, events_max as usize).await.map_err(of_read)?;
         check_log(&head, &log_id)?;
         let events: Result<Vec<_>, Status> =
             events.iter().map(|event| wire_event(&execution, event)).collect();
@@ -160,7 +159,9 @@ impl ExecutionLogService for LogService {
         let page = self.store.list(query.clone()).await.map_err(of_read)?;
         Ok(Response::new(wire::ListExecutionsResponse {
             executions: page.heads.iter().map(|head| convert::execution(head)).collect(),
-            next_page_token: page.next_before.map_or_else(String::new, |next| page_token::encode(&query, next)),
+            next_page_token: page
+                .next_before
+                .map_or_else(String::new, |next| page_token::encode(&query, next)),
         }))
     }
 

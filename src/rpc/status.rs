@@ -165,11 +165,9 @@ fn of_write(error: WriteError) -> Fault {
                 Fault::new(Code::AlreadyExists, "EXECUTION_EXISTS", message).with("execution_id", execution);
             if deleted { fault.with("deleted", true) } else { fault }
         }
-        WriteError::Ended { final_seq, phase } => {
-            aborted(Code::FailedPrecondition, "EXECUTION_ENDED")
-                .with("final_seq", final_seq)
-                .with("phase", phase::to_wire(phase).as_str_name())
-        }
+        WriteError::Ended { final_seq, phase } => aborted(Code::FailedPrecondition, "EXECUTION_ENDED")
+            .with("final_seq", final_seq)
+            .with("phase", phase::to_wire(phase).as_str_name()),
         WriteError::SeqMismatch { expected, tail_seq } => {
             aborted(Code::Aborted, "SEQ_MISMATCH").with("expected", expected).with("tail_seq", tail_seq)
         }
@@ -193,10 +191,12 @@ fn of_write(error: WriteError) -> Fault {
             Fault::new(Code::ResourceExhausted, "DISK_FULL", "the disk is full; nothing was written")
                 .retry(RETRY_LATER)
         }
-        WriteError::Busy => {
-            Fault::new(Code::ResourceExhausted, "WRITER_BUSY", "the writer's queue is full; nothing was written")
-                .retry(RETRY_SOON)
-        }
+        WriteError::Busy => Fault::new(
+            Code::ResourceExhausted,
+            "WRITER_BUSY",
+            "the writer's queue is full; nothing was written",
+        )
+        .retry(RETRY_SOON),
         WriteError::Closing => shutting_down(),
         WriteError::Failed => storage_failed(),
         WriteError::OutcomeUnknown => Fault::new(
@@ -225,7 +225,9 @@ fn of_read_fault(error: ReadError) -> Fault {
         ReadError::Trimmed { floor_seq, tail_seq } => {
             out_of_range("CURSOR_TRIMMED", message, floor_seq, tail_seq)
         }
-        ReadError::Ahead { floor_seq, tail_seq } => out_of_range("CURSOR_AHEAD", message, floor_seq, tail_seq),
+        ReadError::Ahead { floor_seq, tail_seq } => {
+            out_of_range("CURSOR_AHEAD", message, floor_seq, tail_seq)
+        }
         ReadError::Corrupt { execution, seq, position, what } => {
             tracing::error!(?execution, seq, position, what, "a stored record is damaged");
             corrupt(execution.map(|execution| execution.to_string()), seq, position)
@@ -243,7 +245,9 @@ pub(super) fn of_watch(error: WatchError) -> Status {
         WatchError::Trimmed { floor_seq, tail_seq } => {
             out_of_range("CURSOR_TRIMMED", message, floor_seq, tail_seq)
         }
-        WatchError::Ahead { floor_seq, tail_seq } => out_of_range("CURSOR_AHEAD", message, floor_seq, tail_seq),
+        WatchError::Ahead { floor_seq, tail_seq } => {
+            out_of_range("CURSOR_AHEAD", message, floor_seq, tail_seq)
+        }
         WatchError::StoreReplaced { expected, actual } => {
             replaced("STORE_REPLACED", "store", &expected, &actual)
         }

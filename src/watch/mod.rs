@@ -17,6 +17,7 @@ mod open;
 mod watcher;
 mod outbox;
 mod replay;
+mod live;
 mod stream;
 
 use std::net::SocketAddr;

@@ -8,10 +8,13 @@ use tapeline_storage::{Head, ReadError, Seq};
 use super::Shared;
 use super::cursor::{OnTrimmed, Start, WatchAllPlan, WatchPlan};
 use super::error::WatchError;
+use super::live::Heard;
 use super::registry::Entry;
 use super::watcher::{All, Log, One, State, Watcher};
+use crate::broker::{Delivery, Slice};
 use crate::execution::frame;
 use crate::proto::v1::Hello;
+use crate::proto::v1::end::Reason;
 
 /// Opens a watch of one execution.
 pub(super) async fn one(
@@ -132,8 +135,29 @@ impl Watcher {
         self.enter(State::Awaited);
     }
 
+    /// Waits until the execution exists.
+    pub(super) async fn await_creation(&mut self) -> Result<(), WatchError> {
+        match self.listen().await {
+            Heard::Delivery(Delivery::Slice(Slice::Deleted)) => {
+                // It was created and deleted before this watcher could look.
+                self.end(Reason::Deleted);
+                Ok(())
+            }
+            Heard::Delivery(Delivery::Slice(_)) => self.look_for_creation().await,
+            Heard::Delivery(Delivery::Lagged) => {
+                self.subscribe();
+                self.look_for_creation().await
+            }
+            Heard::Silence => {
+                self.beat();
+                Ok(())
+            }
+            Heard::Ending => Ok(()),
+        }
+    }
+
     /// Begins if the execution exists by now.
-    pub(super) async fn look_for_creation(&mut self) -> Result<(), WatchError> {
+    async fn look_for_creation(&mut self) -> Result<(), WatchError> {
         let Log::One(one) = &self.log else { return Ok(()) };
         let head = self.shared.store.head(&one.id).await;
         match head {

@@ -11,12 +11,11 @@
 //! into the outbox or was not wanted; a frame that names it is put behind those events.
 
 use std::collections::BTreeMap;
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tapeline_storage::{ExecutionId, ExecutionRef, Phase, ReadError, Seq};
+use tapeline_storage::{ExecutionId, ExecutionRef, Phase, Seq};
 use tokio::task::coop::consume_budget;
 
 use super::Shared;
@@ -25,7 +24,7 @@ use super::cursor::{OnTrimmed, Start};
 use super::error::WatchError;
 use super::outbox::{Outbox, Outgoing};
 use super::registry::{Entry, WatcherState};
-use crate::broker::{Delivery, Slice, SliceEvents, Subscription, Topic};
+use crate::broker::{Subscription, Topic};
 use crate::execution::filter::TypeFilter;
 use crate::execution::frame::{self, EventFrame};
 use crate::proto::v1::end::Reason;
@@ -47,7 +46,7 @@ pub(crate) struct Watcher {
     pub(super) subscription: Option<Subscription>,
     /// Frames that are to be taken, of one page or one slice at most, and what is said behind them.
     outbox: Outbox,
-    silence: Silence,
+    pub(super) silence: Silence,
 }
 
 /// How it gets its events.
@@ -94,13 +93,6 @@ pub(super) struct All {
     /// The last position that was an event, wanted or not, or was announced as missing. What lies
     /// between it and the cursor is a hole that is announced when its end is known.
     pub(super) accounted: u64,
-}
-
-/// Why a watcher that waited looks up.
-enum Heard {
-    Delivery(Delivery),
-    Silence,
-    Ending,
 }
 
 impl Watcher {
@@ -164,121 +156,8 @@ impl Watcher {
         }
     }
 
-    /// Live: waits for the next slice.
-    async fn follow(&mut self) -> Result<(), WatchError> {
-        match self.listen().await {
-            Heard::Delivery(Delivery::Slice(slice)) => self.take(slice).await,
-            Heard::Delivery(Delivery::Lagged) => self.fall_behind().await,
-            Heard::Silence => {
-                self.beat();
-                Ok(())
-            }
-            Heard::Ending => Ok(()),
-        }
-    }
-
-    /// Waits until the execution exists.
-    async fn await_creation(&mut self) -> Result<(), WatchError> {
-        match self.listen().await {
-            Heard::Delivery(Delivery::Slice(Slice::Deleted)) => {
-                // It was created and deleted before this watcher could look.
-                self.end(Reason::Deleted);
-                Ok(())
-            }
-            Heard::Delivery(Delivery::Slice(_)) => self.look_for_creation().await,
-            Heard::Delivery(Delivery::Lagged) => {
-                self.subscribe();
-                self.look_for_creation().await
-            }
-            Heard::Silence => {
-                self.beat();
-                Ok(())
-            }
-            Heard::Ending => Ok(()),
-        }
-    }
-
-    async fn listen(&mut self) -> Heard {
-        let Self { shared, subscription, silence, .. } = self;
-        let Some(subscription) = subscription else { return Heard::Delivery(Delivery::Lagged) };
-        poll_fn(|cx| {
-            let delivery = subscription.poll_next(cx);
-            if delivery.is_ready() {
-                return delivery.map(Heard::Delivery);
-            }
-            // Looked at when the waker is in its place: whoever ends all watches wakes them afterwards.
-            if shared.registry.ending().is_some() {
-                return std::task::Poll::Ready(Heard::Ending);
-            }
-            silence.poll_too_long(cx).map(|()| Heard::Silence)
-        })
-        .await
-    }
-
-    /// Puts what is new and wanted of a slice into the outbox.
-    pub(super) async fn take(&mut self, slice: Slice) -> Result<(), WatchError> {
-        match slice {
-            Slice::Events(events) if events.encoded.last() <= self.cursor => Ok(()),
-            // Nothing skips a slice; if something did, the store has what is missing.
-            Slice::Events(events) if events.encoded.first() > self.cursor + 1 => self.fall_behind().await,
-            Slice::Events(events) => {
-                self.take_events(&events);
-                Ok(())
-            }
-            // What was removed was in this subscription before, or is missed when it is read.
-            Slice::Trimmed { .. } => Ok(()),
-            Slice::Deleted => {
-                self.end(Reason::Deleted);
-                Ok(())
-            }
-        }
-    }
-
-    fn take_events(&mut self, events: &SliceEvents) {
-        let encoded = &events.encoded;
-        if self.wants_all() && encoded.first() == self.cursor + 1 {
-            self.put_events(encoded.frames().iter().cloned());
-        } else {
-            let selected = encoded.select(self.cursor, |execution, type_tag, custom_type| {
-                self.wants(execution, type_tag, custom_type)
-            });
-            self.put_events(selected);
-        }
-        self.moved_to(encoded.last(), encoded.last(), events.record_time_ns);
-        match &mut self.log {
-            Log::All(all) => all.accounted = encoded.last(),
-            Log::One(one) => {
-                one.phase = Some(events.phase);
-                one.error = Arc::clone(&events.error);
-                if events.phase.is_terminal() {
-                    self.end(Reason::Terminal);
-                }
-            }
-        }
-    }
-
-    /// Says that live delivery stopped, and goes back to the store.
-    async fn fall_behind(&mut self) -> Result<(), WatchError> {
-        self.subscription = None;
-        self.enter(State::FellBehind);
-        let tail = match &self.log {
-            Log::All(_) => self.shared.store.tail_position(),
-            Log::One(one) => match self.shared.store.head(&one.id).await {
-                Ok(head) => head.tail_seq,
-                Err(ReadError::NotFound { .. }) => {
-                    self.end(Reason::Deleted);
-                    return Ok(());
-                }
-                Err(error) => return Err(WatchError::reading(error, self.cursor)),
-            },
-        };
-        self.saw_tail(tail);
-        self.put(frame::fell_behind(self.cursor, self.tail));
-        Ok(())
-    }
-
     /// Says that everything up to the cursor was sent.
-    fn beat(&mut self) {
+    pub(super) fn beat(&mut self) {
         let (seq, tail) = match &self.log {
             Log::All(all) => (all.accounted, self.shared.store.tail_position()),
             Log::One(one) => (self.cursor, self.shared.broker.tail_seq(&one.id)),
@@ -335,7 +214,7 @@ impl Watcher {
         self.recorded_ns = self.recorded_ns.max(recorded_ns);
     }
 
-    fn saw_tail(&mut self, tail: u64) {
+    pub(super) fn saw_tail(&mut self, tail: u64) {
         self.tail = self.tail.max(tail);
         self.entry.has_seen_tail(self.tail);
     }
@@ -356,7 +235,7 @@ impl Watcher {
         outgoing.bytes
     }
 
-    fn wants_all(&self) -> bool {
+    pub(super) fn wants_all(&self) -> bool {
         self.filter.wants_all() && !matches!(&self.log, Log::All(all) if !all.labels.is_empty())
     }
 

@@ -46,7 +46,9 @@ fn main() {
         let (mut raw, mut ours) = (Vec::new(), Vec::new());
         for round in 0..ROUNDS {
             raw.push(raw_file(&dir.path().join("raw"), shape));
-            ours.push(runtime.block_on(store(&dir.path().join(format!("store-{}-{round}", shape.window)), shape)));
+            ours.push(
+                runtime.block_on(store(&dir.path().join(format!("store-{}-{round}", shape.window)), shape)),
+            );
         }
         let (raw, ours) = (median(raw), median(ours));
         println!("{:>6} {:>6} {raw:>12.0} {ours:>12.0} {:>7.2}", shape.window, shape.batch, ours / raw);

@@ -29,6 +29,7 @@
 //! database sees it. A disk that is full as disks are is `free 0`, or `journal write enospc times=1`.
 
 mod script;
+pub mod fuzz;
 
 use std::io;
 use std::path::PathBuf;
@@ -91,6 +92,11 @@ impl Faults {
         self.lock().calls
     }
 
+    /// Whether the process is gone, as far as its files are concerned.
+    pub fn crashed(&self) -> bool {
+        self.lock().crashed
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -141,6 +147,10 @@ impl Disk for Faults {
 
     fn after_read(&self, place: Place, offset: u64, bytes: &mut [u8]) {
         self.lock().script.flips(place).for_each(|flip| flip.apply(offset, bytes));
+    }
+
+    fn is_gone(&self) -> bool {
+        self.crashed()
     }
 
     fn free_bytes(&self, real: u64) -> u64 {

@@ -250,6 +250,68 @@ fn a_reader_that_goes_away_is_felt_by_the_program_as_without_us() {
 }
 
 #[test]
+fn a_full_disk_of_the_user_does_not_stop_the_recording() {
+    let daemon = Daemon::start();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command =
+        daemon.command(&["run", "--id", "e1", "--", "sh", "-c", "echo one; sleep 0.1; echo two"]);
+    let output = command.stdin(Stdio::null()).stdout(full).stderr(Stdio::piped()).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stderr.contains("No space left"), "{stderr}");
+    assert_eq!(recorded(&daemon.events("e1"), "STREAM_STDOUT"), b"one\ntwo\n");
+}
+
+#[test]
+fn an_output_that_somebody_made_non_blocking_loses_nothing() {
+    let daemon = Daemon::start();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    rustix::io::ioctl_fionbio(&writer, true).unwrap();
+    let mut command = daemon.command(&["run", "--id", "e1", "--", "head", "-c", "3000000", "/dev/zero"]);
+    let mut child = command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    drop(command);
+    // The pipe fills up before anybody reads.
+    eventually(|| daemon.shell(&["get", "e1"]).code == Some(0), &|| "it does not start".to_owned());
+    let mut read = Vec::new();
+    reader.read_to_end(&mut read).unwrap();
+    assert_eq!((read.len(), child.wait().unwrap().code()), (3_000_000, Some(0)));
+    assert_eq!(recorded(&daemon.events("e1"), "STREAM_STDOUT").len(), 3_000_000);
+}
+
+#[test]
+fn a_run_whose_reader_does_not_read_can_still_be_stopped() {
+    let daemon = Daemon::start();
+    let mut command = daemon.command(&[
+        "run",
+        "--id",
+        "e1",
+        "--",
+        "sh",
+        "-c",
+        "trap '' TERM; head -c 90000 /dev/zero; exit 4",
+    ]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut child = command.stdin(Stdio::null()).stdout(writer).spawn().unwrap();
+    drop(command);
+    let whole = || recorded(&daemon.events("e1"), "STREAM_STDOUT").len() == 90_000;
+    eventually(whole, &|| "it is not recorded".to_owned());
+    // The program has ended, its end is not in the log: 64 KiB wait in the pipe, the rest in the run.
+    assert!(child.try_wait().unwrap().is_none());
+    let pid = rustix::process::Pid::from_raw(child.id().try_into().unwrap()).unwrap();
+    let mut status = None;
+    let ended = || {
+        // One that meets the program is ignored by it; so it is sent until the run has ended.
+        rustix::process::kill_process(pid, Signal::TERM).unwrap();
+        status = child.try_wait().unwrap();
+        status.is_some()
+    };
+    eventually(ended, &|| "it cannot be stopped".to_owned());
+    drop(reader);
+    assert_eq!(status.unwrap().code(), Some(4));
+    assert_eq!(daemon.events("e1").last().unwrap()["phase_changed"]["exit"]["code"], 4);
+}
+
+#[test]
 fn a_run_that_is_deleted_meanwhile_goes_on_unrecorded() {
     let daemon = Daemon::start();
     let script = "echo one; while [ ! -e \"$0\" ]; do sleep 0.02; done; head -c 4000000 /dev/zero; exit 5";

@@ -184,7 +184,7 @@ fn a_stream_without_its_end_is_resumed_at_its_cursor() {
     ];
     let (done, watched) = watch(streams, &[]);
     assert_eq!((done.code, seqs(&done.json())), (Some(0), vec![1, 2, 3, 4]), "{}", done.stderr);
-    let starts: Vec<_> = watched.iter().map(|request| request.start.clone()).collect();
+    let starts: Vec<_> = watched.iter().map(|request| request.start).collect();
     assert_eq!(starts, [None, Some(Start::AfterSeq(1)), Some(Start::AfterSeq(3)), Some(Start::AfterSeq(3))]);
     assert!(watched[1..].iter().all(|request| request.store_id == "store" && request.log_id == "log"));
 }

@@ -61,6 +61,11 @@ impl Daemon {
         child.wait().unwrap();
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        signal_to(self.child.as_ref().expect("it runs"), signal);
+    }
+
     /// A new, empty store at the same address.
     pub(crate) fn replace_store(&mut self) {
         self.kill();
@@ -222,7 +227,7 @@ impl Running {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_raw(self.child.id().try_into().unwrap()).unwrap(), signal).unwrap();
+        signal_to(&self.child, signal);
     }
 
     pub(crate) fn try_wait(&mut self) -> Option<ExitStatus> {
@@ -251,6 +256,10 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn signal_to(child: &Child, signal: Signal) {
+    kill_process(Pid::from_raw(child.id().try_into().unwrap()).unwrap(), signal).unwrap();
 }
 
 fn collect(mut pipe: impl Read + Send + 'static) -> Collected {

@@ -218,3 +218,18 @@ fn completions_are_made_for_every_shell() {
         }
     }
 }
+
+#[test]
+fn every_verb_has_a_manual_page() {
+    let directory = tempfile::tempdir().unwrap();
+    let done = finish(tapeline().arg("man").arg(directory.path()).stdin(Stdio::null()), b"");
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    for verb in
+        ["serve", "run", "watch", "logs", "wait", "create", "append", "get", "list", "delete", "trim", "demo"]
+    {
+        let page = std::fs::read_to_string(directory.path().join(format!("tapeline-{verb}.1"))).unwrap();
+        assert!(page.contains(".SH SYNOPSIS"), "{verb}: {page}");
+    }
+    let page = finish(tapeline().arg("man").stdin(Stdio::null()), b"");
+    assert!(page.text().contains("Exit codes"), "{}", page.text());
+}

@@ -4,6 +4,8 @@
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
+use rustix::process::Signal;
+
 use super::support::{Daemon, Running, eventually, numbers, seqs};
 
 #[test]
@@ -43,6 +45,22 @@ fn a_watch_survives_kill_9_of_the_daemon_and_shows_every_event_once() {
     assert_eq!(numbers(&done.json()), (0..150).collect::<Vec<_>>());
     assert!(done.stderr.contains("connection lost"), "{}", done.stderr);
     assert!(done.stderr.contains("connected again"), "{}", done.stderr);
+}
+
+#[test]
+fn a_connection_that_is_dead_but_not_closed_is_noticed_and_made_again() {
+    let daemon = Daemon::start();
+    daemon.ok(&["create", "e1"]);
+    let watch = Running::start(&mut daemon.command(&["watch", "e1", "-o", "json"]));
+    watch.wait_for_lines(1);
+    // Its sockets stay open, and nothing answers: as behind a router that has forgotten us.
+    daemon.signal(Signal::STOP);
+    eventually(|| watch.stderr().contains("connection lost"), &|| watch.stderr());
+    daemon.signal(Signal::CONT);
+    daemon.append_numbers("e1", 0..3);
+    daemon.end("e1", "COMPLETED");
+    let done = watch.done();
+    assert_eq!((done.code, seqs(&done.json())), (Some(0), vec![1, 2, 3, 4, 5]), "{}", done.stderr);
 }
 
 #[test]
@@ -136,7 +154,7 @@ fn a_watch_that_is_killed_leaves_a_cursor_file_from_which_nothing_is_lost() {
         let remembered =
             || std::fs::read_to_string(&file).unwrap_or_default().contains(&format!("\"seq\":{tail}}}"));
         eventually(remembered, &|| watch.stderr());
-        watch.signal(rustix::process::Signal::KILL);
+        watch.signal(Signal::KILL);
         seen.extend(seqs(&watch.done().json()));
     }
     assert_eq!(seen, (1..=61).collect::<Vec<_>>());

@@ -20,8 +20,11 @@ fn a_watch_on_an_ended_execution_replays_says_end_and_returns_at_once() {
         let request =
             CreateExecutionRequest { execution_id: "ended".into(), ..CreateExecutionRequest::default() };
         client.clone().create_execution(request).await.expect("a new id");
-        let failed =
-            PhaseChanged { phase: Phase::Failed.into(), error: "out of luck".into(), ..PhaseChanged::default() };
+        let failed = PhaseChanged {
+            phase: Phase::Failed.into(),
+            error: "out of luck".into(),
+            ..PhaseChanged::default()
+        };
         let last = Event { body: Some(event::Body::PhaseChanged(failed)), ..Event::default() };
         let request = AppendRequest {
             execution_id: "ended".into(),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tapeline::proto::v1::{CreateExecutionRequest, Event, Phase, PhaseChanged, event};
 use tapeline::proto::v1::{AppendRequest, Producer};
+use tapeline::proto::v1::{CreateExecutionRequest, Event, Phase, PhaseChanged, event};
 
 use super::daemon::Daemon;
 use super::dose::dose;

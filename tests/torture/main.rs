@@ -10,5 +10,6 @@ mod log;
 mod producer;
 mod watcher;
 mod kill;
+mod stopped;
 mod many;
 mod ended;

@@ -1,12 +1,15 @@
 //! What a subscription gets of which commit, through the real thread.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tapeline_storage::{CommitSlice, Phase, SliceChange};
 use tokio::time::timeout;
 
 use super::{appended, appended_at, commit, execution};
+use crate::broker::inbox::Message;
+use crate::broker::topics::Topics;
 use crate::broker::{Broker, Delivery, Slice, Subscription, Topic};
 use crate::limits::SUBSCRIPTION_SLICES_MAX;
 
@@ -119,6 +122,21 @@ async fn a_subscriber_that_waits_is_woken_by_a_commit_and_by_wake_all() {
     });
     timeout(Duration::from_secs(10), woken).await.expect("it is woken");
     broker.stop();
+}
+
+#[test]
+fn an_overrun_of_the_broker_is_told_to_every_subscription() {
+    let topics: Arc<Topics> = Arc::default();
+    let one = Topics::subscribe(&topics, Topic::Execution(execution("one").id.clone()));
+    let all = Topics::subscribe(&topics, Topic::All);
+    topics.handle(Message::Overrun);
+    topics.handle(Message::Commit(&commit(vec![appended(&execution("one"), 1, 1, Phase::Pending)])));
+    for lagged in [&one, &all] {
+        assert!(matches!(lagged.try_next(), Some(Delivery::Lagged)), "and what came later is not shown");
+    }
+    let anew = Topics::subscribe(&topics, Topic::All);
+    topics.handle(Message::Commit(&commit(vec![appended(&execution("one"), 2, 2, Phase::Pending)])));
+    assert!(matches!(anew.try_next(), Some(Delivery::Slice(_))));
 }
 
 #[test]

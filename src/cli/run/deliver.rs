@@ -18,7 +18,7 @@ use crate::cli::output::talk;
 use crate::proto::v1::{AppendRequest, CreateExecutionRequest, Execution};
 
 /// How far the run is, for the delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum RunState {
     /// The program runs: the daemon is waited for.
     Running,

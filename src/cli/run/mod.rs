@@ -18,10 +18,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::AsyncRead;
 use tokio::process::Child;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use self::child::{Signals, is_stop};
 use self::deliver::{Delivered, Delivery, RunState, unused};
@@ -96,8 +97,7 @@ async fn record(args: RunArgs) -> Result<u8, CliError> {
         Ok(child) => run.attend(child, &mut signals).await,
         Err(error) => Outcome::not_started(&args.command, &error),
     };
-    run.spool.push(outcome.event).await;
-    run.spool.close();
+    run.spool.close(outcome.event);
     run.finish(&mut signals).await;
     Ok(outcome.code)
 }
@@ -162,9 +162,8 @@ impl Run {
     async fn attend(&self, mut child: Child, signals: &mut Signals) -> Outcome {
         self.spool.push(started()).await;
         let (drain, draining) = watch::channel(false);
-        let (stdout, stderr) = (tokio::io::stdout(), tokio::io::stderr());
-        let stdout = child.stdout.take().map(|pipe| self.pump(Stream::Stdout, pipe, stdout, &draining));
-        let stderr = child.stderr.take().map(|pipe| self.pump(Stream::Stderr, pipe, stderr, &draining));
+        let stdout = child.stdout.take().map(|pipe| self.pump(Stream::Stdout, pipe, &draining));
+        let stderr = child.stderr.take().map(|pipe| self.pump(Stream::Stderr, pipe, &draining));
         let mut told = None;
         let status = loop {
             tokio::select! {
@@ -177,7 +176,12 @@ impl Run {
                 }
             }
         };
-        end_of_pipes([stdout, stderr], &drain).await;
+        // From now on the daemon is waited for only for a while.
+        self.state.send_replace(RunState::Ended);
+        let pumps = [stdout, stderr].into_iter().flatten().collect();
+        if end_of_pipes(pumps, &drain, signals).await.is_err() {
+            self.state.send_replace(RunState::GiveUp);
+        }
         status.map_or_else(|error| Outcome::unknown(&error), |status| Outcome::ended(status, told))
     }
 
@@ -185,15 +189,15 @@ impl Run {
         &self,
         stream: Stream,
         pipe: impl AsyncRead + Unpin + Send + 'static,
-        user: impl AsyncWrite + Unpin + Send + 'static,
         draining: &watch::Receiver<bool>,
     ) -> JoinHandle<()> {
-        tokio::spawn(pump(stream, pipe, user, self.spool.clone(), draining.clone()))
+        tokio::spawn(pump(stream, pipe, self.spool.clone(), draining.clone()))
     }
 
     /// Waits for the delivery, for a while; another signal ends the waiting.
     async fn finish(self, signals: &mut Signals) {
-        self.state.send_replace(RunState::Ended);
+        let ended = |state: &mut RunState| *state = (*state).max(RunState::Ended);
+        self.state.send_modify(ended);
         let mut delivery = self.delivery;
         let delivered = tokio::select! {
             delivered = &mut delivery => delivered,
@@ -222,31 +226,44 @@ impl Run {
     }
 }
 
-/// Waits until both pipes are at their end. Usually that is the end of the program; if somebody it
-/// started holds them open, what is in them after a while is the end.
-async fn end_of_pipes(pumps: [Option<JoinHandle<()>>; 2], drain: &watch::Sender<bool>) {
-    let pumps = async {
-        for pump in pumps.into_iter().flatten() {
+/// The user does not want to wait.
+struct Impatient;
+
+/// Waits until the pipes are at their end. Usually that is the end of the program; if somebody it started
+/// holds them open, what is in them after a while is the end.
+async fn end_of_pipes(
+    mut pumps: Vec<JoinHandle<()>>,
+    drain: &watch::Sender<bool>,
+    signals: &mut Signals,
+) -> Result<(), Impatient> {
+    let drain_at = Instant::now() + PIPES_AFTER_EXIT_MAX;
+    while let Some(pump) = pumps.last_mut() {
+        tokio::select! {
             // A pump that panicked has nothing more to record.
-            let _ = pump.await;
-        }
-    };
-    tokio::pin!(pumps);
-    tokio::select! {
-        () = &mut pumps => {}
-        () = tokio::time::sleep(PIPES_AFTER_EXIT_MAX) => {
-            drain.send_replace(true);
-            pumps.await;
+            _ = pump => drop(pumps.pop()),
+            () = tokio::time::sleep_until(drain_at), if !*drain.borrow() => drop(drain.send_replace(true)),
+            signal = signals.next() => {
+                if is_stop(signal) {
+                    // One of them waits for a reader, or for the daemon; what is left is given up.
+                    pumps.iter().for_each(JoinHandle::abort);
+                    return Err(Impatient);
+                }
+            }
         }
     }
+    Ok(())
 }
 
 /// Delivers; a daemon that will never take the events does not stop the program, only the recording.
 async fn deliver(delivery: Delivery, spool: Arc<Spool>, create: Option<CreateExecutionRequest>) -> Delivered {
     let delivered = delivery.run(create).await;
-    if let Delivered::Refused(error) = &delivered {
-        talk(&format!("recording has stopped: {error}"));
-        spool.refuse();
+    match &delivered {
+        Delivered::All => {}
+        Delivered::Left(_) => spool.unbound(),
+        Delivered::Refused(error) => {
+            talk(&format!("recording has stopped: {error}"));
+            spool.refuse();
+        }
     }
     delivered
 }

@@ -41,6 +41,8 @@ struct State {
     closed: bool,
     /// Nothing will be delivered: what is added is dropped.
     refused: bool,
+    /// Nobody takes any more, and only what is left in the pipes will be added: it is taken in.
+    unbounded: bool,
     /// Whether the disk refused the file; said once.
     disk_failed: bool,
 }
@@ -62,6 +64,7 @@ impl Spool {
             producer,
             closed: false,
             refused: false,
+            unbounded: false,
             disk_failed: false,
         };
         Self { create, directory, state: Mutex::new(state), added: Notify::new(), taken: Notify::new() }
@@ -90,10 +93,8 @@ impl Spool {
             return None;
         }
         let bytes = event.encoded_len();
-        if state.fresh_bytes + bytes > SPOOL_MEMORY_BYTES_MAX
-            && !state.fresh.is_empty()
-            && !self.overflow(&mut state)
-        {
+        let is_full = state.fresh_bytes + bytes > SPOOL_MEMORY_BYTES_MAX && !state.fresh.is_empty();
+        if is_full && !state.unbounded && !self.overflow(&mut state) {
             return Some(event);
         }
         state.fresh_bytes += bytes;
@@ -180,10 +181,22 @@ impl Spool {
         state.refused || (state.closed && state.fresh.is_empty())
     }
 
-    /// Says that nothing will be added.
-    pub(super) fn close(&self) {
-        self.state().closed = true;
+    /// Adds the last event, whatever the bound, and says that nothing will follow.
+    pub(super) fn close(&self, last: Event) {
+        let mut state = self.state();
+        if !state.refused {
+            state.fresh_bytes += last.encoded_len();
+            state.fresh.push_back(last);
+        }
+        state.closed = true;
+        drop(state);
         self.added.notify_one();
+    }
+
+    /// Says that the delivery was given up after the end of the program: whoever waits for room need not.
+    pub(super) fn unbound(&self) {
+        self.state().unbounded = true;
+        self.taken.notify_waiters();
     }
 
     /// Says that nothing will be delivered; the pipes are read and forgotten from now on.

@@ -1,8 +1,10 @@
+//! Bodies that are refused, and bodies that are stored as they should be.
+
 use bytes::Bytes;
 use tapeline_storage::Phase;
+use tapeline_storage::limits::MIB;
 
 use super::*;
-use crate::limits::MIB;
 use crate::proto::v1::{CustomEvent, ListTruncated, Output, PhaseChanged, TextAppended};
 
 fn event(body: Body) -> Event {
@@ -42,7 +44,9 @@ fn what_is_stored_is_the_body_alone_and_reads_back_equal() {
 
 #[test]
 fn the_type_tag_is_the_number_of_the_body_field() {
-    for body in [Body::Output(Output { stream: 1, ..Default::default() }), Body::Custom(CustomEvent::default())] {
+    for body in
+        [Body::Output(Output { stream: 1, ..Default::default() }), Body::Custom(CustomEvent::default())]
+    {
         let tag = type_tag(&body);
         let bytes = event(body).encode_to_vec();
         let key = prost::encoding::decode_varint(&mut bytes.as_slice()).expect("it begins with a key");

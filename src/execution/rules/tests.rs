@@ -1,3 +1,5 @@
+//! Appends that the rules let through, and appends that they refuse.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -2,7 +2,7 @@
 
 use tapeline_storage::Phase;
 
-use super::support::{House, events, output, request, seqs, terminal, words};
+use super::support::{House, events, output, request, seqs, spec_replaced, terminal, words};
 use crate::proto::v1::event::Body;
 use crate::proto::v1::watch_response::Frame;
 use crate::proto::v1::{WatchRequest, watch_request::Start};
@@ -143,4 +143,22 @@ async fn resuming_at_every_cursor_gives_what_is_missing_of_the_log() {
         let rest = events(&house.watch(resumed).await.rest().await);
         assert_eq!(rest, whole[cursor as usize..], "after {cursor}");
     }
+}
+
+#[tokio::test]
+async fn values_marked_secret_reach_no_watcher_replayed_or_live() {
+    let secret = "hunter2-hunter2";
+    let house = House::open().await;
+    house.create("run").await;
+    house.append("run", vec![spec_replaced(secret)]).await;
+    let mut frames = Vec::new();
+    let mut client = house.watch(request("run")).await;
+    frames.extend(client.until_caught_up().await);
+    house.append("run", vec![spec_replaced(secret)]).await;
+    frames.push(client.frame().await);
+
+    assert_eq!(seqs(&frames), [1, 2, 3]);
+    let told = format!("{frames:?}");
+    assert!(!told.contains(secret));
+    assert_eq!(told.matches("an ordinary message").count(), 2, "the rest is there");
 }

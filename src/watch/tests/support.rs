@@ -17,9 +17,12 @@ use tapeline_storage::{
 };
 
 use crate::broker::{Broker, Topic};
+use crate::proto::stigmer::agentexecution::{AgentExecution, AgentExecutionSpec};
+use crate::proto::stigmer::executioncontext::ExecutionValue;
 use crate::proto::v1::watch_response::Frame;
 use crate::proto::v1::{
-    CustomEvent, Event, Output, PhaseChanged, WatchAllRequest, WatchRequest, WatchResponse, event,
+    CustomEvent, Event, Output, PhaseChanged, SpecReplaced, WatchAllRequest, WatchRequest, WatchResponse,
+    event,
 };
 use crate::watch::{WatchError, WatchStream, Watches};
 
@@ -145,6 +148,19 @@ pub(super) fn output(data: &[u8]) -> NewEvent {
         21,
         event::Body::Output(Output { stream: 1, data: Bytes::copy_from_slice(data), truncated: false }),
     )
+}
+
+/// An event that holds this text as a secret, twice.
+pub(super) fn spec_replaced(secret: &str) -> NewEvent {
+    let value = ExecutionValue { value: secret.to_owned(), is_secret: true };
+    let spec = AgentExecutionSpec {
+        message: "an ordinary message".into(),
+        runtime_env: [("KEY".to_owned(), value)].into(),
+        callback_token: Bytes::copy_from_slice(secret.as_bytes()),
+        ..Default::default()
+    };
+    let execution = AgentExecution { spec: Some(spec), ..Default::default() };
+    new_event(20, event::Body::SpecReplaced(SpecReplaced { execution: Some(execution) }))
 }
 
 pub(super) fn custom(kind: &str) -> NewEvent {

@@ -2,6 +2,7 @@
 //! Full: the caller waits, at most [`QUEUE_WAIT_MAX_MS`], then gets `Busy`. A place is given back when
 //! the request has been answered. Requests leave in the order in which they came.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -121,8 +122,11 @@ impl Job {
         }
     }
 
-    /// Answers with an error.
+    /// Answers with an error. Later appends of the same stream are not written either.
     pub(super) fn refuse(self, error: WriteError) {
+        if let Self::Append { request: AppendRequest { stream_failed: Some(flag), .. }, .. } = &self {
+            flag.store(true, Ordering::Release);
+        }
         // A receiver that is gone does not want to know.
         match self {
             Self::Create { reply, .. } => drop(reply.send(Err(error))),

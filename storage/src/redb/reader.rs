@@ -32,9 +32,10 @@ pub(super) async fn read(
         let look = shared.unsealed.after(head.number, after, size.events_max);
         let epoch = look.epoch;
         let events = match from_memory(head.number, &look, after, size) {
-            Some(events) => events.map_err(|error| error.into_read_error(Some(id)))?,
-            None => read_files(shared, id, head.number, look, after, size).await?,
+            Some(events) => events.map_err(|error| error.into_read_error(Some(id))),
+            None => read_files(shared, id, head.number, look, after, size).await,
         };
+        let events = events.map_err(|error| at_least_at(error, after + 1))?;
         if events.first().is_some_and(|event| event.seq == after + 1) {
             return Ok(page(events, head));
         }
@@ -48,6 +49,14 @@ pub(super) async fn read(
             });
         }
     }
+}
+
+/// Damage that does not know its seq is told with the first one that was wanted.
+fn at_least_at(mut error: ReadError, wanted: Seq) -> ReadError {
+    if let ReadError::Corrupt { seq: seq @ 0, .. } = &mut error {
+        *seq = wanted;
+    }
+    error
 }
 
 /// Whether there is anything after the cursor, if it can be right.
@@ -111,7 +120,7 @@ pub(super) async fn cursor_at_time(
     since_ns: u64,
 ) -> Result<Seq, ReadError> {
     loop {
-        let (_, head) = shared.present(id).await?;
+        let (slot, head) = shared.present(id).await?;
         let number = head.number;
         if since_ns > head.update_time_ns {
             return Ok(head.tail_seq);
@@ -125,7 +134,7 @@ pub(super) async fn cursor_at_time(
             let work = move |files: &OpenFiles| files.archive.cursor_at_time(number, since_ns);
             Some(shared.blocking(id, work).await?)
         };
-        if shared.unsealed.epoch() != epoch {
+        if shared.unsealed.epoch() != epoch || !same_kept(&slot, &head) {
             continue;
         }
         // The archive answers with its tail if it has no such event.

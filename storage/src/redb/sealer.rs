@@ -62,7 +62,7 @@ impl Sealer {
             let go_on = match round {
                 Round::Sealed => {
                     self.pause = PAUSE;
-                    true
+                    !self.shared.signals.is_stopped()
                 }
                 Round::Nothing => self.shared.signals.wait_for_enough(SLEEP),
                 Round::Full => self.shared.signals.pause(FULL_PAUSE),

@@ -25,7 +25,7 @@ pub(super) struct OpenFiles {
 
 /// When to seal, and what happens when that takes too long.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct SealPlan {
+pub(crate) struct SealPlan {
     /// Unsealed bytes at which sealing starts.
     pub(super) start_bytes: usize,
     /// Raw bytes of one generation.

@@ -39,6 +39,10 @@ impl Signals {
         self.changed.notify_all();
     }
 
+    pub(super) fn is_stopped(&self) -> bool {
+        self.lock().stop
+    }
+
     /// The sealer's wait. Returns whether to go on.
     pub(super) fn wait_for_enough(&self, at_most: Duration) -> bool {
         let mut flags = self.wait(at_most, |flags| flags.enough);

@@ -14,6 +14,9 @@ use super::archive::Archived;
 use crate::limits::CLEAN_SLOTS_MAX;
 use crate::{ExecutionId, Head};
 
+/// Clean slots that are looked at for being held, besides two for each that is to go.
+const MORE_LOOKS: usize = 16;
+
 /// What is known of an id.
 #[derive(Clone, Debug)]
 pub(super) enum State {
@@ -206,7 +209,9 @@ impl Inner {
     /// Drops clean slots that are too many. One that is held elsewhere stays: under this lock nobody
     /// can begin to hold one that nobody holds.
     fn evict(&mut self) {
-        let mut looks = self.clean.len();
+        // If most are held, it is not looked at all of them for each that comes: they may be too many
+        // for a while.
+        let mut looks = 2 * self.clean.len().saturating_sub(self.clean_max) + MORE_LOOKS;
         while self.clean.len() > self.clean_max && looks > 0 {
             looks -= 1;
             let Some((id, slot)) = self.clean.pop_lru() else { return };

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::batch::{Batch, Context};
-use super::queue::{Item, Message};
+use super::queue::{Item, Message, Shut};
 use super::shared::{FileError, SealPlan, Shared};
 use super::unsealed::NewCommit;
 use crate::limits::{COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX, QUEUE_WAIT_MAX_MS};
@@ -134,7 +134,8 @@ impl Writer {
                 return Err(WriteError::Failed);
             }
             let unsealed = self.shared.unsealed.bytes() as usize;
-            if unsealed < delay_bytes {
+            // What is in the queue when the store is closed is little, and whoever closes it waits.
+            if unsealed < delay_bytes || self.shared.queue.reason() == Some(Shut::Closing) {
                 return Ok(());
             }
             if unsealed < stop_bytes {

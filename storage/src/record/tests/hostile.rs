@@ -94,7 +94,11 @@ fn a_body_that_ends_before_its_last_field_is_refused() {
         let body = &sample[FRAME_BYTES..];
         for length in 0..body.len() {
             let cut = decode(&framed(VERSION, sample[1], &body[..length]));
-            assert!(matches!(cut, Err(RecordError::Body(_))), "{length} bytes of kind {}: {cut:?}", sample[1]);
+            assert!(
+                matches!(cut, Err(RecordError::Body(_))),
+                "{length} bytes of kind {}: {cut:?}",
+                sample[1]
+            );
         }
     }
 }
@@ -104,7 +108,10 @@ fn another_version_is_named_before_anything_else_is_looked_at() {
     for sample in samples() {
         for version in (0..=u8::MAX).filter(|version| *version != VERSION) {
             // As a newer program might write it: the bytes behind the number are its own affair.
-            assert_eq!(decode(&[version, sample[1], 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0]), Err(RecordError::Version(version)));
+            assert_eq!(
+                decode(&[version, sample[1], 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0]),
+                Err(RecordError::Version(version))
+            );
         }
     }
 }
@@ -146,7 +153,11 @@ fn a_length_inside_a_body_that_promises_more_than_is_there_is_refused_and_reserv
     let plain = EventRecord { payload: b"", ..plain_event() };
     // Each body without the length that is its last field, or the last but one.
     let bodies = [
-        (Kind::Create, encoded(&Record::Create(crate::Creation { labels: Default::default(), ..creation() })), 1),
+        (
+            Kind::Create,
+            encoded(&Record::Create(crate::Creation { labels: Default::default(), ..creation() })),
+            1,
+        ),
         (Kind::Event, encoded(&Record::Event(plain)), 1),
         (Kind::Trim, encoded(&Record::Trim(TrimRecord { base: Some(b""), ..trim() })), 1),
         (Kind::Head, bare, 2),
@@ -199,7 +210,8 @@ proptest! {
         let frame = framed(VERSION, kind, &body);
         if let Ok((record, length)) = Record::decode(&frame) {
             prop_assert_eq!(length, frame.len());
-            prop_assert_eq!(Record::decode(&encoded(&record)), Ok((record.clone(), encoded(&record).len())));
+            let again = encoded(&record);
+            prop_assert_eq!(Record::decode(&again), Ok((record, again.len())));
         }
         if let Ok(head) = decode_head(&frame) {
             let mut again = Vec::new();

@@ -54,7 +54,8 @@ proptest! {
     #[test]
     fn a_head_is_no_record_and_a_record_is_no_head(head in any_head(), owned in any_record()) {
         let kind = Kind::Head as u8;
-        prop_assert_eq!(Record::decode(&encoded_head(&head)), Err(RecordError::Kind(kind)));
+        let bytes = encoded_head(&head);
+        prop_assert_eq!(Record::decode(&bytes), Err(RecordError::Kind(kind)));
         let bytes = encoded(&owned.record());
         prop_assert_eq!(decode_head(&bytes), Err(RecordError::Kind(bytes[1])));
     }

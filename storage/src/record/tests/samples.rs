@@ -164,6 +164,7 @@ fn batch() -> impl Strategy<Value = BatchStart> {
 }
 
 /// A record with what it borrows.
+#[allow(clippy::large_enum_variant, reason = "a test has a few of them")]
 #[derive(Clone, Debug)]
 pub(super) enum Owned {
     Create(Creation),

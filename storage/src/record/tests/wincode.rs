@@ -71,8 +71,7 @@ fn check_record(owned: &Owned) {
     match owned.record() {
         Record::Create(creation) => {
             let (log_id, digest) = (creation.log_id.0.to_le_bytes(), creation.digest.to_le_bytes());
-            let expected =
-                (creation.number, creation.id.as_str(), log_id, digest, labels(&creation.labels));
+            let expected = (creation.number, creation.id.as_str(), log_id, digest, labels(&creation.labels));
             assert_eq!(read_by_wincode!(Create<'_>, frame), expected);
         }
         Record::Event(event) => {

@@ -53,6 +53,11 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync + 'static {
         real
     }
 
+    /// Whether every call from now on fails, as if the process had been killed.
+    fn is_gone(&self) -> bool {
+        false
+    }
+
     /// How large each ballast is.
     fn ballast_bytes(&self) -> u64 {
         BALLAST_BYTES

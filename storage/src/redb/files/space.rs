@@ -63,6 +63,11 @@ impl Space {
         self.disk.before(self.place, Op::Begin)
     }
 
+    /// Whether the process is scripted to be gone: no call on a file goes through any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.disk.is_gone()
+    }
+
     /// Makes a call that may need room, again if there was none.
     pub(super) fn with_room(&self, mut call: impl FnMut() -> io::Result<()>) -> io::Result<()> {
         let mut done = call();

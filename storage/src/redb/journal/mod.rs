@@ -14,8 +14,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
 
-pub(crate) use scan::Next;
-
 use super::archive::{FORMAT, decode_format, encode_format};
 use super::error::EngineError;
 use crate::StoreId;

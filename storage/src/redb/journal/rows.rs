@@ -120,6 +120,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::record::tests::golden;
 
     #[test]
     fn every_row_but_the_last_fills_its_pages() {
@@ -131,6 +132,15 @@ mod tests {
                 assert!((piece + HEADER_BYTES + ROW_PAGE_SLACK).is_power_of_two(), "{length}: {lengths:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_row_has_the_bytes_it_has_always_had() {
+        let stored = golden::stored("journal-row");
+        let expected = Row { commit: 0x0102_0304_0506_0708, part: 0, parts: 1, piece: b"a commit" };
+        assert_eq!(Row::decode(7, &stored).expect("a golden row"), expected);
+        let row = cut(expected.commit, expected.piece).next().expect("at least one");
+        golden::check("journal-row", &row);
     }
 
     proptest! {

@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use redb::ReadableDatabase;
+use redb::{ReadableDatabase, ReadableTable};
 
 use super::super::error::EngineError;
 use super::rows::{Row, damaged};
@@ -39,7 +39,8 @@ struct Scan {
 
 impl Journal {
     /// Hands over every commit above `sealed_row`, in order. The first row that is there must not be
-    /// above `sealed_row + 1`; rows and numbers of commits must have no hole.
+    /// above `sealed_row + 1`, and the last one not below `sealed_row`: that would be an older journal
+    /// than the archive was made from. Rows and numbers of commits must have no hole.
     pub(crate) fn scan<E: From<EngineError>>(
         &self,
         sealed_row: u64,
@@ -90,12 +91,19 @@ impl Journal {
         Ok(commits)
     }
 
-    /// The number of the commit that ends at a sealed row; 0 if that row is gone and nothing follows.
+    /// The number of the commit that ends at a sealed row behind which there is nothing; 0 if all rows
+    /// are gone. They go from the left, so whatever is there reaches up to that row.
     fn commit_before(&self, sealed_row: u64) -> Result<u64, EngineError> {
         let txn = self.db.begin_read()?;
-        match txn.open_table(ROWS)?.get(sealed_row)? {
-            Some(value) => Ok(Row::decode(sealed_row, value.value())?.commit),
-            None => Ok(0),
+        let table = txn.open_table(ROWS)?;
+        let Some((key, value)) = table.last()? else { return Ok(0) };
+        let row = Row::decode(key.value(), value.value())?;
+        match key.value() == sealed_row && row.part + 1 == row.parts {
+            true => Ok(row.commit),
+            false => {
+                let what = format!("is the last one, but the archive was made from rows up to {sealed_row}");
+                Err(damaged(key.value(), &what))
+            }
         }
     }
 }

@@ -1,9 +1,12 @@
 //! The journal on a disk that crashes: what was appended is there, whole, or was never acknowledged.
 
+mod model;
+
 use proptest::prelude::*;
 
 use super::super::error::EngineError;
 use super::super::testing::disk::{Crash, Disk};
+use super::scan::Next;
 use super::*;
 
 const STORE: StoreId = StoreId(77);
@@ -85,6 +88,33 @@ fn numbers_go_on_when_everything_is_sealed() {
     assert_eq!(scanned(&journal, 3).expect("sound").1, Next { row: 4, commit: 4 });
     journal.remove(3).expect("removes");
     assert_eq!(scanned(&journal, 3).expect("sound").1.row, 4);
+}
+
+#[test]
+fn a_journal_that_is_older_than_what_was_sealed_of_it_is_told() {
+    let (disk, journal) = new_journal();
+    append_all(&journal, &[10; 3]);
+    let older = open(disk.image_now());
+    let error = scanned(&older, 5).expect_err("rows 4 and 5 were sealed and are not there").to_string();
+    assert!(error.contains("row 3 is the last one"), "{error}");
+    older.remove(2).expect("removes");
+    assert!(scanned(&older, 5).is_err());
+    assert_eq!(scanned(&older, 3).expect("all of it is sealed").1, Next { row: 4, commit: 4 });
+}
+
+#[test]
+fn used_bytes_are_those_of_the_rows_that_are_there() {
+    let (disk, journal) = new_journal();
+    let row_bytes = |length: usize| (length + rows::HEADER_BYTES) as u64;
+    append_all(&journal, &[10, 20]);
+    assert_eq!(journal.used_bytes(), row_bytes(10) + row_bytes(20));
+    journal.append(3, 3, &[1; 30], Some(1)).expect("appends");
+    assert_eq!(journal.used_bytes(), row_bytes(20) + row_bytes(30));
+    let reopened = open(disk.image_now());
+    assert_eq!(scanned(&reopened, 1).expect("sound").0.len(), 2);
+    assert_eq!(reopened.used_bytes(), row_bytes(20) + row_bytes(30));
+    reopened.remove(3).expect("removes");
+    assert_eq!(reopened.used_bytes(), 0);
 }
 
 /// Puts other bytes in place of a row, behind the journal's back.

@@ -5,3 +5,6 @@ mod basics;
 mod sealing;
 mod faults;
 mod pressure;
+mod races;
+mod crash;
+mod measure;

@@ -1,8 +1,11 @@
 //! More to write than can be sealed: the writer slows down, stops, and goes on.
 
-use super::support::{Fixture, request, wait_until};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::support::{Fixture, event, id_of, produced, request, wait_until};
 use crate::test_util::Faults;
-use crate::{EventStore, WriteError};
+use crate::{AppendRequest, EventStore, PageSize, WriteError};
 
 #[tokio::test]
 async fn when_nothing_can_be_sealed_writes_stop_at_the_bound_and_go_on_when_there_is_room() {
@@ -21,6 +24,10 @@ async fn when_nothing_can_be_sealed_writes_stop_at_the_bound_and_go_on_when_ther
         assert!(written < 1_000, "writes never stop");
     };
     assert_eq!(refused, WriteError::DiskFull);
+    let failed = Arc::new(AtomicBool::new(false));
+    let of_stream = AppendRequest { stream_failed: Some(failed.clone()), ..request("a", &["x"]) };
+    assert_eq!(fixture.try_append(of_stream).await, Err(WriteError::DiskFull));
+    assert!(failed.load(Ordering::Relaxed), "a stream ends with its first refused append");
     let unsealed = fixture.store.stats().unsealed_bytes;
     assert!((128 << 10..160 << 10).contains(&unsealed), "{unsealed}");
     assert_eq!(fixture.all("a", 100).await.len(), written, "reads go on");
@@ -46,4 +53,40 @@ async fn everything_that_was_acknowledged_under_pressure_is_there_after_a_restar
     for (number, event) in events[1..].iter().enumerate() {
         assert!(event.payload.starts_with(format!("{number}-").as_bytes()));
     }
+}
+
+#[tokio::test]
+async fn what_is_neither_sealed_nor_in_memory_is_read_from_the_journal() {
+    let mut fixture = Fixture::with(|options| options.seal_at(300 << 20, 16 << 20));
+    for id in ["a", "b"] {
+        fixture.create(id).await;
+    }
+    fixture.try_append(produced("a", ("p", 1, 0), &["old"])).await.expect("next");
+    fixture.try_append(produced("a", ("p", 1, 1), &["newer"])).await.expect("next");
+    // More than is kept in memory, in appends of several rows each.
+    for number in 0..40 {
+        let long = vec![number; 900 << 10];
+        let request = AppendRequest { events: vec![event(long), event("short")], ..request("b", &[]) };
+        fixture.try_append(request).await.expect("nothing is in its way");
+    }
+    for round in ["as written", "sealed"] {
+        assert_eq!(fixture.payloads("a").await, ["created", "old", "newer"], "{round}");
+        let again = fixture.try_append(produced("a", ("p", 1, 0), &["old"])).await.expect("a duplicate");
+        assert_eq!((again.span.first_seq, again.duplicate), (2, true));
+        let all = fixture.store.read_all(0, PageSize { events_max: 8, bytes_max: 1 << 20 }).await;
+        let seqs: Vec<u64> = all.expect("sound").events.iter().map(|(_, event)| event.seq).collect();
+        assert_eq!(seqs[..4], [1, 1, 2, 3], "{round}");
+        let mut seen = 0;
+        while seen < 81 {
+            let page = fixture.store.read(&id_of("b"), seen, PageSize::default()).await.expect("sound");
+            for event in page.events {
+                seen += 1;
+                assert_eq!(event.seq, seen);
+                assert!(event.seq % 2 == 1 || event.payload[..] == vec![(seen / 2 - 1) as u8; 900 << 10]);
+            }
+        }
+        assert!(fixture.store.seal_now());
+    }
+    fixture = fixture.reopen().await;
+    assert_eq!(fixture.all("b", 100).await.len(), 81);
 }

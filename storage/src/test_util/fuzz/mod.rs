@@ -11,3 +11,6 @@ mod scratch;
 
 pub use record_decode::record_decode;
 pub use store_ops::store_ops;
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A whole store.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Model {
     pub(super) logs: BTreeMap<ExecutionId, Log>,
     pub(super) deleted: BTreeSet<ExecutionId>,
@@ -21,6 +21,7 @@ pub(super) struct Model {
 }
 
 /// One execution.
+#[derive(Clone)]
 pub(super) struct Log {
     pub(super) number: u64,
     pub(super) digest: u128,
@@ -34,12 +35,14 @@ pub(super) struct Log {
 }
 
 /// One event.
+#[derive(Clone)]
 pub(super) struct Entry {
     pub(super) position: Position,
     pub(super) event: NewEvent,
 }
 
 /// One append of a producer.
+#[derive(Clone)]
 struct Batch {
     producer: Producer,
     digest: u128,

@@ -16,18 +16,6 @@ impl Scratch {
     pub(super) fn path(&self) -> &Path {
         &self.0
     }
-
-    /// A copy of what the files hold now. Ballast is left out; it is made again.
-    pub(super) fn copy(&self) -> Self {
-        let copy = Self::new();
-        for entry in fs::read_dir(&self.0).expect("the directory is readable") {
-            let entry = entry.expect("an entry is readable");
-            if !entry.file_name().to_string_lossy().contains("ballast") {
-                fs::copy(entry.path(), copy.0.join(entry.file_name())).expect("a file can be copied");
-            }
-        }
-        copy
-    }
 }
 
 impl Drop for Scratch {

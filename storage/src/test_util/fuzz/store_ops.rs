@@ -1,7 +1,6 @@
 //! A real store against the model: whatever the operations, their order, the crashes and the reopenings
 //! between them, both must give the same answers and hold the same events.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -12,6 +11,7 @@ use super::choose;
 use super::input::Input;
 use super::model::{Expected, Model};
 use super::scratch::Scratch;
+use crate::test_util::Faults;
 use crate::{
     AppendOutcome, AppendRequest, Clock, EventStore, OpenOptions, RedbStore, TrimRequest, WriteError,
 };
@@ -20,13 +20,17 @@ use crate::{
 const STEPS_MAX: usize = 200;
 /// Appends that are in flight at once.
 const BURST_MAX: usize = 6;
+/// Calls on its files that a process makes at most before it is killed.
+const CALLS_BEFORE_DEATH_MAX: usize = 64;
+/// The script of a disk whose ballast costs little to make.
+const BALLAST: &str = "ballast 65536";
 
 /// Takes the input as a list of operations.
 pub fn store_ops(input: &[u8]) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime starts").block_on(async {
         let mut input = Input::new(input);
-        let mut run = Run::start();
+        let Some(mut run) = Run::start(&mut input) else { return };
         for _ in 0..STEPS_MAX {
             if run.step(&mut input).await.is_none() {
                 break;
@@ -35,13 +39,17 @@ pub fn store_ops(input: &[u8]) {
         run.check_all().await;
         run.crash();
         run.check_all().await;
-        run.store.close().await;
+        run.store().close().await;
     });
 }
 
 struct Run {
+    /// `None` only between two stores. Before the directory, so that it is gone before it.
+    store: Option<RedbStore>,
     directory: Scratch,
-    store: RedbStore,
+    faults: Faults,
+    /// When the store seals, in bytes: so early that runs of few events meet it.
+    seal_at: usize,
     model: Model,
     clock: Arc<TestClock>,
     /// The appends of producers so far.
@@ -58,16 +66,23 @@ impl Clock for TestClock {
 }
 
 impl Run {
-    fn start() -> Self {
+    fn start(input: &mut Input<'_>) -> Option<Self> {
         let directory = Scratch::new();
         let clock = Arc::new(TestClock(AtomicU64::new(1_000)));
-        let store = open(directory.path(), &clock);
-        Self { directory, store, model: Model::default(), clock, sent: Vec::new() }
+        let seal_at = [16 << 10, 64 << 10, 1 << 20][input.below(3)?];
+        let (model, sent, faults) = (Model::default(), Vec::new(), Faults::new());
+        let mut run = Self { store: None, directory, faults, seal_at, model, clock, sent };
+        run.open();
+        Some(run)
+    }
+
+    fn store(&self) -> &RedbStore {
+        self.store.as_ref().expect("a store is open between two operations")
     }
 
     /// One operation; `None` when the input is used up.
     async fn step(&mut self, input: &mut Input<'_>) -> Option<()> {
-        match input.below(16)? {
+        match input.below(17)? {
             0 | 1 => self.create(input).await,
             2..=7 => self.append(input).await,
             8 | 9 => self.burst(input).await,
@@ -78,7 +93,12 @@ impl Run {
                 self.clock.0.store(u64::from(input.byte()?) * 100, Ordering::Relaxed);
                 Some(())
             }
-            14 => self.reopen().await,
+            14 => {
+                self.store().close().await;
+                self.open();
+                Some(())
+            }
+            15 => self.doomed_append(input).await,
             _ => {
                 self.crash();
                 self.check_all().await;
@@ -90,14 +110,14 @@ impl Run {
     async fn create(&mut self, input: &mut Input<'_>) -> Option<()> {
         let request = choose::create(input)?;
         let expected = self.model.create(&request);
-        let outcome = self.store.create(request).await.map(|outcome| outcome.existed);
+        let outcome = self.store().create(request).await.map(|outcome| outcome.existed);
         assert_eq!(outcome, expected);
         Some(())
     }
 
     async fn append(&mut self, input: &mut Input<'_>) -> Option<()> {
         let (request, expected) = self.next_append(input, None)?;
-        self.compare(&request, self.store.append(request.clone()).await, expected);
+        self.compare(&request, self.store().append(request.clone()).await, expected);
         Some(())
     }
 
@@ -105,13 +125,21 @@ impl Run {
     async fn burst(&mut self, input: &mut Input<'_>) -> Option<()> {
         let stream = input.chance(2)?.then(|| Arc::new(AtomicBool::new(false)));
         let mut all = Vec::new();
+        let mut failed = false;
         for _ in 0..2 + input.below(BURST_MAX - 1)? {
-            let Some(next) = self.next_append(input, stream.as_ref()) else { break };
-            all.push(next);
+            let before = (stream.is_some() && failed).then(|| self.model.clone());
+            let Some((request, mut expected)) = self.next_append(input, stream.as_ref()) else { break };
+            if let Some(before) = before {
+                // Whatever it is, it stands behind one that failed.
+                self.model = before;
+                expected = Err(WriteError::StreamFailed);
+            }
+            failed |= expected.is_err();
+            all.push((request, expected));
         }
         let mut tickets = Vec::new();
         for (request, _) in &all {
-            tickets.push(self.store.submit(request.clone()).await);
+            tickets.push(self.store().submit(request.clone()).await);
         }
         for ((request, expected), ticket) in all.into_iter().zip(tickets) {
             let outcome = match ticket {
@@ -148,16 +176,18 @@ impl Run {
         let (outcome, expected) = match (outcome, expected) {
             (Ok(outcome), Ok(expected)) => (outcome, expected),
             (Err(WriteError::ProducerConflict { .. }), Ok(expected)) if expected.conflict => return,
+            // Both are true, and which is seen first is not promised.
+            (Err(WriteError::NotFound { .. }), Err(WriteError::StreamFailed)) => return,
             (outcome, expected) => {
-                assert_eq!(outcome.map(|_| ()), expected.map(|_| ()), "{request:?}");
+                assert_eq!(outcome.map(|_| ()), expected.map(|_| ()), "{}", brief(request));
                 return;
             }
         };
-        assert_eq!(outcome.duplicate, expected.duplicate, "{request:?}");
+        assert_eq!(outcome.duplicate, expected.duplicate, "{}", brief(request));
         assert!(outcome.tail_seq >= expected.tail_seq, "{outcome:?} {expected:?}");
         let seqs = (outcome.span.first_seq, outcome.span.last_seq);
         if !(expected.may_be_gone && seqs == (0, 0)) {
-            assert_eq!(seqs, (expected.first_seq, expected.last_seq), "{request:?}");
+            assert_eq!(seqs, (expected.first_seq, expected.last_seq), "{}", brief(request));
         }
     }
 
@@ -167,7 +197,7 @@ impl Run {
         let base = input.chance(2)?.then(|| vec![0x0b; floor_seq as usize]);
         let expected = self.model.trim(&execution, floor_seq, base.clone());
         let request = TrimRequest { execution, floor_seq, base: base.map(Bytes::from) };
-        let outcome = match self.store.trim(request).await {
+        let outcome = match self.store().trim(request).await {
             Err(WriteError::Rejected(_)) => Ok(None),
             other => other.map(Some),
         };
@@ -178,7 +208,7 @@ impl Run {
     async fn delete(&mut self, input: &mut Input<'_>) -> Option<()> {
         let execution = choose::execution(input)?;
         let expected = self.model.delete(&execution);
-        assert_eq!(self.store.delete(&execution).await, expected);
+        assert_eq!(self.store().delete(&execution).await, expected);
         self.sent.retain(|request| request.execution != execution);
         Some(())
     }
@@ -186,30 +216,68 @@ impl Run {
     async fn check_one(&self, input: &mut Input<'_>) -> Option<()> {
         let execution = choose::execution(input)?;
         let cursor = u64::from(input.byte()?);
-        check::log(&self.store, &self.model, &execution, 1 + input.below(7)?).await;
-        check::cursor(&self.store, &self.model, &execution, cursor).await;
+        check::log(self.store(), &self.model, &execution, 1 + input.below(7)?).await;
+        check::cursor(self.store(), &self.model, &execution, cursor).await;
         Some(())
     }
 
     async fn check_all(&self) {
-        check::everything(&self.store, &self.model).await;
+        check::everything(self.store(), &self.model).await;
     }
 
-    async fn reopen(&mut self) -> Option<()> {
-        self.store.close().await;
-        self.store = open(self.directory.path(), &self.clock);
+    /// An append during which the process is killed, before one of the calls on its files.
+    async fn doomed_append(&mut self, input: &mut Input<'_>) -> Option<()> {
+        let before = self.model.clone();
+        let skip = input.below(CALLS_BEFORE_DEATH_MAX)?;
+        let (request, expected) = self.next_append(input, None)?;
+        self.script(&format!("any any crash skip={skip}"));
+        let outcome = self.store().append(request.clone()).await;
+        self.crash();
+        match outcome {
+            Err(WriteError::Failed) => self.model = before,
+            Err(WriteError::OutcomeUnknown) => {
+                let written = expected.expect("only what would be written has an unknown outcome");
+                let head = self.store().head(&request.execution).await.expect("it was written to");
+                if head.tail_seq != written.tail_seq {
+                    self.model = before;
+                }
+            }
+            outcome => self.compare(&request, outcome, expected),
+        }
+        self.check_all().await;
         Some(())
     }
 
-    /// The store goes on with what the files held at this moment, as if the process had been killed now.
+    /// The process is killed; the next one opens what the files held at that moment.
     fn crash(&mut self) {
-        let after = self.directory.copy();
-        self.store = open(after.path(), &self.clock);
-        self.directory = after;
+        if !self.faults.crashed() {
+            self.script("any any crash");
+        }
+        self.open();
+    }
+
+    /// Opens the store anew, on a disk without faults.
+    fn open(&mut self) {
+        // A directory has one store: the one before must be gone.
+        self.store = None;
+        self.script("");
+        let mut options = OpenOptions::new(self.directory.path()).seal_at(self.seal_at, self.seal_at);
+        options.clock = self.clock.clone();
+        let store = RedbStore::open(options.on_disk(&self.faults));
+        self.store = Some(store.expect("a store that was left in order opens"));
+    }
+
+    fn script(&self, rules: &str) {
+        self.faults.script(&format!("{BALLAST}\n{rules}")).expect("the script is one");
     }
 }
 
-fn open(path: &Path, clock: &Arc<TestClock>) -> RedbStore {
-    let options = OpenOptions { clock: clock.clone(), ..OpenOptions::new(path) };
-    RedbStore::open(options).expect("a store that was left in order opens")
+/// An append without its bytes.
+fn brief(request: &AppendRequest) -> String {
+    let AppendRequest { execution, events, expected_last_seq, producer, stream_failed } = request;
+    let (count, producer) = (events.len(), producer.as_ref().map(|(producer, _)| producer));
+    format!(
+        "{count} events to {execution} after {expected_last_seq:?} by {producer:?}, on a stream: {}",
+        stream_failed.is_some()
+    )
 }

@@ -62,7 +62,6 @@ fn rate(bytes: u64, time: Duration) -> f64 {
     bytes as f64 / MIB as f64 / time.as_secs_f64()
 }
 
-#[expect(clippy::print_stdout, reason = "figures are for whoever asked for them")]
 fn measure(what: &str, executions: u64, payloads: Vec<Bytes>, generations: usize) {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("archive.redb");
@@ -93,7 +92,6 @@ fn measure(what: &str, executions: u64, payloads: Vec<Bytes>, generations: usize
     measure_open(&path, archive);
 }
 
-#[expect(clippy::print_stdout, reason = "figures are for whoever asked for them")]
 fn measure_reads(archive: &Archive, executions: u64) {
     let start = Instant::now();
     let mut events = 0;
@@ -131,7 +129,6 @@ fn measure_reads(archive: &Archive, executions: u64) {
 }
 
 /// Opens a copy of the file, taken as a killed process leaves it.
-#[expect(clippy::print_stdout, reason = "figures are for whoever asked for them")]
 fn measure_open(path: &Path, archive: Archive) {
     let copy = path.with_extension("killed");
     std::fs::copy(path, &copy).expect("copies");

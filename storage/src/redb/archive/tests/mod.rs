@@ -8,6 +8,7 @@ mod bulk;
 mod tidy;
 
 mod basics;
+mod golden;
 mod crash;
 mod budget;
 mod corruption;

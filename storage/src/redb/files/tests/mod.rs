@@ -4,6 +4,7 @@ mod support;
 mod mount;
 
 mod creation;
+mod golden;
 mod damage;
 mod full;
 mod lock;

@@ -196,6 +196,16 @@ fn whatever_a_request_can_nest_is_read_again_from_a_base() {
 }
 
 #[test]
+fn the_bytes_of_a_base_are_those_of_the_format() {
+    let exit = Some(ExitStatus { status: Some(crate::proto::v1::exit_status::Status::Code(3)) });
+    let ended = PhaseChanged { phase: 3, exit, ..Default::default() };
+    let mut folded = Folded::default();
+    folded.add(&stored(7, Body::PhaseChanged(ended))).expect("it is an event");
+    let (version, seq, exit, execution) = ([1], [7, 0, 0, 0, 0, 0, 0, 0], [2, 0x08, 3], [0x2a, 2, 0x10, 3]);
+    assert_eq!(folded.to_base(), [&version[..], &seq, &exit, &execution].concat());
+}
+
+#[test]
 fn a_base_of_another_version_or_a_short_one_is_an_error() {
     assert_eq!(Folded::from_base(Bytes::from_static(&[2, 0])), Err(BaseError::Version(2)));
     for short in [&b""[..], &[1], &[1, 0, 0, 0, 0, 0, 0, 0, 0]] {

@@ -1,10 +1,9 @@
-//! Between the store's words and the wire's. Pure; secrets are emptied on the way.
+//! Between the store's words and the wire's. Pure.
 
-use prost::Message;
 use prost_types::Timestamp;
-use tapeline_storage::{AppendOutcome, Head, StoredEvent};
+use tapeline_storage::{AppendOutcome, Head};
 
-use crate::execution::{phase, redact};
+use crate::execution::phase;
 use crate::proto::v1 as wire;
 
 const NS_PER_S: u64 = 1_000_000_000;
@@ -45,20 +44,6 @@ pub(super) fn append_response(outcome: &AppendOutcome) -> wire::AppendResponse {
         duplicate: outcome.duplicate,
         last_position: outcome.span.last_position,
     }
-}
-
-/// An event on the wire, without its secrets. The payload is our own encoding; one that does not decode
-/// is an error of the store.
-pub(super) fn event(stored: &StoredEvent) -> Result<wire::Event, prost::DecodeError> {
-    let payload = redact::for_readers(stored.type_tag, &stored.payload);
-    let body = wire::Event::decode(payload)?.body;
-    Ok(wire::Event {
-        seq: stored.seq,
-        record_time: Some(timestamp(stored.record_time_ns)),
-        position: stored.position,
-        execution_id: String::new(),
-        body,
-    })
 }
 
 #[cfg(test)]

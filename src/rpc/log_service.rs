@@ -12,7 +12,7 @@ use super::convert;
 use super::page_token::{self, InvalidToken};
 use super::status::{invalid_field, log_replaced, of_append, of_read, of_watch, store_replaced};
 use crate::append::{AppendStream, Appender};
-use crate::execution::phase;
+use crate::execution::{frame, phase};
 use crate::limits::{LIST_PAGE_DEFAULT, LIST_PAGE_MAX, READ_BYTES_MAX, READ_EVENTS_DEFAULT, READ_EVENTS_MAX};
 use crate::proto::v1 as wire;
 use crate::proto::v1::execution_log_service_server::ExecutionLogService;
@@ -194,7 +194,7 @@ fn check_log(head: &Head, expected: &str) -> Result<(), Status> {
 }
 
 fn wire_event(execution: &ExecutionId, stored: &StoredEvent) -> Result<wire::Event, Status> {
-    convert::event(stored).map_err(|error| {
+    frame::wire_event(stored, None).map_err(|error| {
         of_read(ReadError::Corrupt {
             execution: Some(execution.clone()),
             seq: stored.seq,

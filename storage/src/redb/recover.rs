@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::archive::Archive;
 use super::error::EngineError;
-use super::journal::{Journal, Next as NextRow, RawCommit};
+use super::journal::{Journal, RawCommit};
 use super::slots::{Slots, State};
 use super::unsealed::{Change, NewCommit, Run, Unsealed, mark};
 use super::writer::Next;
@@ -36,14 +36,19 @@ pub(super) fn recover(journal: &Journal, archive: &Archive) -> Result<Recovered,
         executions: meta.executions,
         known: HashMap::new(),
     };
-    let NextRow { row, commit } = journal.scan(meta.sealed_row, |commit| fold.commit(&commit))?;
-    let unsealed = fold.unsealed.take().unwrap_or_else(|| Unsealed::new(commit, meta.sealed_position));
+    let next = journal.scan(meta.sealed_row, |commit| fold.commit(&commit))?;
+    let unsealed = fold.unsealed.take().unwrap_or_else(|| Unsealed::new(next.commit, meta.sealed_position));
     let slots = Slots::new();
     for Known { id, state, row } in fold.known.into_values() {
         slots.restore(id, state, row);
     }
     Ok(Recovered {
-        next: Next { commit, row, position: fold.position + 1, number: fold.next_number },
+        next: Next {
+            commit: next.commit,
+            row: next.row,
+            position: fold.position + 1,
+            number: fold.next_number,
+        },
         slots,
         unsealed,
         executions: fold.executions,

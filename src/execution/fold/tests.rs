@@ -86,8 +86,7 @@ fn the_creation_gives_the_spec_the_labels_and_the_name() {
 fn a_phase_keeps_what_it_does_not_say() {
     let failed = PhaseChanged { phase: 2, error: "e".into(), started_at: "s".into(), ..Default::default() };
     let exit = ExitStatus { status: Some(crate::proto::v1::exit_status::Status::Code(7)) };
-    let ended =
-        PhaseChanged { phase: 4, completed_at: "c".into(), exit: Some(exit), ..Default::default() };
+    let ended = PhaseChanged { phase: 4, completed_at: "c".into(), exit: Some(exit), ..Default::default() };
     let folded = fold(&[Body::PhaseChanged(failed), Body::PhaseChanged(ended)]);
     let status = status(&folded);
     assert_eq!(status.phase(), ExecutionPhase::ExecutionFailed);

@@ -45,7 +45,10 @@ async fn main() -> ExitCode {
     }
     let (alone, watched) = (median(alone), median(watched));
     let difference = watched.as_secs_f64() / alone.as_secs_f64() - 1.0;
-    println!("medians: alone {alone:?}, with a stopped watcher {watched:?}, difference {:+.1} %", difference * 100.0);
+    println!(
+        "medians: alone {alone:?}, with a stopped watcher {watched:?}, difference {:+.1} %",
+        difference * 100.0
+    );
     if difference.abs() <= DIFFERENCE_MAX { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -76,11 +79,8 @@ async fn median_append(mut client: Client, execution: &str, watched_from: Option
     let _watcher = watched_from.map(|url| stopped_watcher(url, execution));
     let output = Output { stream: 1, data: vec![0; EVENT_BYTES].into(), truncated: false };
     let event = Event { body: Some(event::Body::Output(output)), ..Event::default() };
-    let request = AppendRequest {
-        execution_id: execution.to_owned(),
-        events: vec![event],
-        ..AppendRequest::default()
-    };
+    let request =
+        AppendRequest { execution_id: execution.to_owned(), events: vec![event], ..AppendRequest::default() };
     let mut times = Vec::with_capacity(APPENDS);
     for _ in 0..APPENDS {
         let begun = Instant::now();

@@ -34,6 +34,11 @@ pub const STREAM_APPENDS_MAX: usize = 4_096;
 /// Payload bytes of one stream that wait for their acknowledgement. More: as above.
 pub const STREAM_BYTES_MAX: usize = 8 * MIB;
 
+/// Bytes of the state that a trim folds, at any time while it does, as a base. More: `INVALID_FIELD`, and
+/// nothing is removed. What it comes to in the end must fit the engine's limit for a base. One trim folds
+/// at a time, the others wait for it.
+pub const TRIM_STATE_BYTES_MAX: usize = 64 * MIB;
+
 /// Commits that wait for the broker's thread. More: every subscription is marked as lagged and its
 /// watcher reads from the store.
 pub const BROKER_COMMITS_MAX: usize = 1_024;
@@ -116,6 +121,7 @@ const _: () = {
     assert!(BATCH_BYTES_MAX <= STREAM_BYTES_MAX);
     assert!(BATCH_BYTES_MAX <= tapeline_storage::limits::APPEND_BYTES_MAX);
     assert!(STREAM_BYTES_MAX <= tapeline_storage::limits::QUEUE_BYTES_MAX);
+    assert!(tapeline_storage::limits::APPEND_BYTES_MAX <= TRIM_STATE_BYTES_MAX);
     assert!(FRAME_BYTES <= MIB);
     assert!(FRAME_BYTES <= REPLAY_PAGE_BYTES);
     assert!(SUBSCRIPTION_BYTES_MAX <= BROKER_BYTES_MAX);

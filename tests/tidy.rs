@@ -271,7 +271,7 @@ fn reach(path: &str, alive: &mut BTreeSet<String>) {
     let folder =
         if is_top { path.rsplit_once('/').map_or("", |(folder, _)| folder) } else { &path[..path.len() - 3] };
     for line in text.lines() {
-        let words: Vec<&str> = line.trim().split_whitespace().collect();
+        let words: Vec<&str> = line.split_whitespace().collect();
         if let [.., "mod", name] = words[..]
             && let Some(name) = name.strip_suffix(';')
         {

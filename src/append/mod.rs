@@ -3,6 +3,7 @@
 
 mod create;
 mod stream;
+mod trim;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -10,10 +11,10 @@ use std::sync::atomic::AtomicBool;
 use tapeline_storage::limits::{EXECUTION_ID_BYTES_MAX, PRODUCER_ID_BYTES_MAX};
 use tapeline_storage::{
     AppendOutcome, AppendRequest, AppendTicket, EventStore, ExecutionId, ExecutionIdError, Head, Producer,
-    Seq, TrimRequest, WriteError, digest_events,
+    WriteError, digest_events,
 };
 
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use crate::execution::event::client_batch;
 use crate::execution::invalid::Invalid;
@@ -41,6 +42,8 @@ pub enum AppendError {
 pub struct Appender {
     store: Arc<dyn EventStore>,
     stopping: Arc<watch::Sender<bool>>,
+    /// Held while a trim reads and writes, across its awaits, so that one state at a time is in memory.
+    trims: Arc<Mutex<()>>,
 }
 
 impl std::fmt::Debug for Appender {
@@ -52,7 +55,7 @@ impl std::fmt::Debug for Appender {
 impl Appender {
     /// An appender to a store.
     pub fn new(store: Arc<dyn EventStore>) -> Self {
-        Self { store, stopping: Arc::new(watch::Sender::new(false)) }
+        Self { store, stopping: Arc::new(watch::Sender::new(false)), trims: Arc::default() }
     }
 
     /// Refuses everything from now on, and ends the streams; what the store has been given is still
@@ -92,13 +95,6 @@ impl Appender {
     ) -> Result<AppendTicket, AppendError> {
         self.check_open()?;
         Ok(self.store.submit(parse(request, Some(failed.clone()))?).await?)
-    }
-
-    /// Removes the events below a floor. Returns the floor in force.
-    pub async fn trim(&self, execution_id: &str, floor_seq: Seq) -> Result<Seq, AppendError> {
-        self.check_open()?;
-        let request = TrimRequest { execution: parse_id(execution_id)?, floor_seq, base: None };
-        Ok(self.store.trim(request).await?)
     }
 
     /// Deletes an execution for good.

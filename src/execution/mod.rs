@@ -5,6 +5,7 @@ pub mod event;
 mod head_change;
 pub mod invalid;
 pub mod rules;
+pub mod fold;
 pub mod redact;
 pub mod filter;
 pub mod frame;

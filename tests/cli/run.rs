@@ -293,9 +293,9 @@ fn a_run_whose_reader_does_not_read_can_still_be_stopped() {
     let (reader, writer) = std::io::pipe().unwrap();
     let mut child = command.stdin(Stdio::null()).stdout(writer).spawn().unwrap();
     drop(command);
-    let whole = || recorded(&daemon.events("e1"), "STREAM_STDOUT").len() == 90_000;
-    eventually(whole, &|| "it is not recorded".to_owned());
-    // The program has ended, its end is not in the log: 64 KiB wait in the pipe, the rest in the run.
+    // How much a pipe holds depends on how it was written; it is never 90,000 bytes.
+    let begun = || recorded(&daemon.events("e1"), "STREAM_STDOUT").len() >= 32_000;
+    eventually(begun, &|| "it is not recorded".to_owned());
     assert!(child.try_wait().unwrap().is_none());
     let pid = rustix::process::Pid::from_raw(child.id().try_into().unwrap()).unwrap();
     let mut status = None;

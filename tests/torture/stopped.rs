@@ -68,8 +68,7 @@ async fn until_live(daemon: &Daemon) {
 }
 
 async fn append(daemon: &Daemon, events: Vec<Event>) {
-    let request =
-        AppendRequest { execution_id: EXECUTION.into(), events, ..AppendRequest::default() };
+    let request = AppendRequest { execution_id: EXECUTION.into(), events, ..AppendRequest::default() };
     until_acknowledged(&daemon.client(), &request).await;
 }
 
@@ -78,7 +77,8 @@ fn a_watcher_that_was_stopped_gets_all_that_was_appended_meanwhile() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let daemon = Daemon::start();
     let dir = tempfile::tempdir().expect("a directory");
-    let create = CreateExecutionRequest { execution_id: EXECUTION.into(), ..CreateExecutionRequest::default() };
+    let create =
+        CreateExecutionRequest { execution_id: EXECUTION.into(), ..CreateExecutionRequest::default() };
     runtime.block_on(daemon.client().create_execution(create)).expect("a new id");
     let mut watcher = Watcher::start(&daemon.url(), dir.path());
     runtime.block_on(until_live(&daemon));

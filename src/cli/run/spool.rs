@@ -21,6 +21,7 @@ use crate::proto::v1::{AppendRequest, CreateExecutionRequest, Event, Producer};
 pub(super) struct Spool {
     create: CreateExecutionRequest,
     directory: PathBuf,
+    file_bytes_max: u64,
     /// Held for a moment by whoever adds or takes; no other lock is taken inside.
     state: Mutex<State>,
     /// Something was added, or nothing more will be. One waiter: the delivery.
@@ -67,7 +68,14 @@ impl Spool {
             unbounded: false,
             disk_failed: false,
         };
-        Self { create, directory, state: Mutex::new(state), added: Notify::new(), taken: Notify::new() }
+        Self {
+            create,
+            directory,
+            file_bytes_max: SPOOL_FILE_BYTES_MAX,
+            state: Mutex::new(state),
+            added: Notify::new(),
+            taken: Notify::new(),
+        }
     }
 
     /// Adds an event, as soon as there is room.
@@ -108,7 +116,7 @@ impl Spool {
         if state
             .file
             .as_ref()
-            .is_some_and(|file| file.written + state.fresh_bytes as u64 > SPOOL_FILE_BYTES_MAX)
+            .is_some_and(|file| file.written + state.fresh_bytes as u64 > self.file_bytes_max)
         {
             return false;
         }

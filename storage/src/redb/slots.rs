@@ -285,7 +285,9 @@ mod tests {
         assert_eq!(numbers(u64::MAX), [3]);
         assert!(slots.dirty(2).is_none());
         assert_eq!(slots.dirty(3).expect("not sealed").head().expect("present").number, 3);
-        assert!(slots.get(&id("a")).is_err(), "a clean one may be dropped");
+        // Which of the two that became clean at once is chance.
+        let kept = ["a", "b"].iter().filter(|text| slots.get(&id(text)).is_ok()).count();
+        assert_eq!(kept, 1, "clean ones are dropped down to the room there is");
     }
 
     #[test]

@@ -10,9 +10,9 @@ use tapeline::proto::v1::admin_service_client::AdminServiceClient;
 use tapeline::proto::v1::{AppendRequest, CreateExecutionRequest, ListWatchersRequest, watcher};
 use tapeline::proto::v1::{Event, Phase, PhaseChanged, event};
 
-use super::daemon::{Daemon, PATIENCE};
+use super::support::daemon::{Daemon, PATIENCE};
 use super::dose::dose;
-use super::producer::{custom, until_acknowledged};
+use super::support::append::{custom, until_acknowledged};
 
 const EXECUTION: &str = "watched-by-a-stopped-one";
 /// Events in one append.
@@ -75,6 +75,8 @@ async fn append(daemon: &Daemon, events: Vec<Event>) {
 #[test]
 fn a_watcher_that_was_stopped_gets_all_that_was_appended_meanwhile() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    // Connections are made in it, also where nothing is waited for.
+    let _inside = runtime.enter();
     let daemon = Daemon::start();
     let dir = tempfile::tempdir().expect("a directory");
     let create =

@@ -10,9 +10,9 @@ use tapeline::proto::v1::admin_service_client::AdminServiceClient;
 use tapeline::proto::v1::{AppendRequest, CreateExecutionRequest, ListWatchersRequest, watcher};
 use tapeline::proto::v1::{Event, Phase, PhaseChanged, event};
 
-use super::support::daemon::{Daemon, PATIENCE};
 use super::dose::dose;
 use super::support::append::{custom, until_acknowledged};
+use super::support::daemon::{Daemon, PATIENCE};
 
 const EXECUTION: &str = "watched-by-a-stopped-one";
 /// Events in one append.

@@ -71,6 +71,7 @@ async fn append(daemon: &Daemon, events: Vec<Event>) {
 #[test]
 fn a_watcher_that_was_stopped_gets_all_that_was_appended_meanwhile() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let _inside = runtime.enter();
     let daemon = Daemon::start();
     let dir = tempfile::tempdir().expect("a directory");
     runtime.block_on(daemon.client().create_execution(creation(EXECUTION))).expect("a new id");

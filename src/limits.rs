@@ -87,6 +87,14 @@ pub const FILTER_LABEL_VALUE_BYTES_MAX: usize = LABEL_VALUE_BYTES_MAX;
 pub const CONNECTIONS_MAX_DEFAULT: usize = 16_384;
 /// Streams on one connection at a time. More: the client waits, as HTTP/2 tells it to.
 pub const CONNECTION_STREAMS_MAX: u32 = 4_096;
+/// Bytes of one stream that the client may send ahead of our reading. More: the client waits.
+pub const STREAM_RECEIVE_WINDOW_BYTES: u32 = 64 << 10;
+/// Bytes of one connection that the client may send ahead of our reading. More: the client waits. The
+/// HTTP/2 library takes half of it as its bound on small frames that wait, and closes the connection
+/// where that is passed; so it is large against the window of one stream.
+pub const CONNECTION_RECEIVE_WINDOW_BYTES: u32 = 4 << 20;
+/// What the HTTP/2 library counts for a waiting frame of less than this many bytes: the difference.
+const SMALL_FRAME_BYTES: u32 = 256;
 /// Bytes that are buffered for one stream whose client does not read. More: the stream waits.
 pub const STREAM_SEND_BUFFER_BYTES: usize = 64 << 10;
 /// Headers of one request, in bytes. More: refused by the transport.
@@ -109,6 +117,10 @@ pub const FAIL_MAX: Duration = Duration::from_millis(300);
 const _: () = {
     assert!(EVENT_BYTES_MAX <= BATCH_BYTES_MAX);
     assert!(BATCH_BYTES_MAX < REQUEST_BYTES_MAX);
+    // A small request may wait on every stream of a connection, and one stream may be full of messages
+    // of 32 bytes, without the library's bound being passed.
+    assert!(CONNECTION_STREAMS_MAX * SMALL_FRAME_BYTES <= CONNECTION_RECEIVE_WINDOW_BYTES / 2);
+    assert!(STREAM_RECEIVE_WINDOW_BYTES / 32 * SMALL_FRAME_BYTES <= CONNECTION_RECEIVE_WINDOW_BYTES / 2);
     assert!(BATCH_BYTES_MAX <= STREAM_BYTES_MAX);
     assert!(BATCH_BYTES_MAX <= tapeline_storage::limits::APPEND_BYTES_MAX);
     assert!(STREAM_BYTES_MAX <= tapeline_storage::limits::QUEUE_BYTES_MAX);

@@ -6,12 +6,11 @@ mod stream;
 mod trim;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use tapeline_storage::limits::{EXECUTION_ID_BYTES_MAX, PRODUCER_ID_BYTES_MAX};
 use tapeline_storage::{
-    AppendOutcome, AppendRequest, AppendTicket, EventStore, ExecutionId, ExecutionIdError, Head, Producer,
-    WriteError, digest_events,
+    AppendOutcome, AppendPlace, AppendRequest, AppendTicket, EventStore, ExecutionId, ExecutionIdError, Head,
+    Producer, WriteError, digest_events,
 };
 
 use tokio::sync::{Semaphore, watch};
@@ -93,10 +92,10 @@ impl Appender {
     async fn submit(
         &self,
         request: wire::AppendRequest,
-        failed: &Arc<AtomicBool>,
+        place: AppendPlace,
     ) -> Result<AppendTicket, AppendError> {
         self.check_open()?;
-        Ok(self.store.submit(parse(request, Some(failed.clone()))?).await?)
+        Ok(self.store.submit(parse(request, Some(place))?).await?)
     }
 
     /// Deletes an execution for good.
@@ -117,10 +116,7 @@ pub(crate) fn parse_id(id: &str) -> Result<ExecutionId, AppendError> {
     Ok(ExecutionId::parse(id).map_err(invalid)?)
 }
 
-fn parse(
-    request: wire::AppendRequest,
-    stream_failed: Option<Arc<AtomicBool>>,
-) -> Result<AppendRequest, AppendError> {
+fn parse(request: wire::AppendRequest, stream: Option<AppendPlace>) -> Result<AppendRequest, AppendError> {
     let wire::AppendRequest { execution_id, events, expected_last_seq, producer } = request;
     let execution = parse_id(&execution_id)?;
     let events = client_batch(events)?;
@@ -131,5 +127,5 @@ fn parse(
         let wire::Producer { id, epoch, seq } = producer;
         (Producer { id: id.into(), epoch, seq }, digest_events(&events))
     });
-    Ok(AppendRequest { execution, events, expected_last_seq, producer, stream_failed })
+    Ok(AppendRequest { execution, events, expected_last_seq, producer, stream })
 }

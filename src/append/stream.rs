@@ -2,11 +2,10 @@
 //! order. The first that fails is the last that is answered, and no later one is written.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use futures_util::stream::{self, Stream, StreamExt};
 use prost::Message;
-use tapeline_storage::{AppendOutcome, AppendTicket};
+use tapeline_storage::{AppendOrder, AppendOutcome, AppendTicket};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{AppendError, Appender};
@@ -17,8 +16,8 @@ use crate::proto::v1::AppendRequest;
 #[derive(Debug)]
 pub struct AppendStream {
     appender: Appender,
-    /// Shared with the store's writer: set as soon as one of the appends has failed.
-    failed: Arc<AtomicBool>,
+    /// Tells the store which appends stand behind a failed one.
+    order: AppendOrder,
     /// A place for each byte that may be in flight.
     places: Arc<Semaphore>,
 }
@@ -32,7 +31,8 @@ struct InFlight {
 impl AppendStream {
     /// A stream of appends that has not begun.
     pub fn new(appender: Appender) -> Self {
-        Self { appender, failed: Arc::default(), places: Arc::new(Semaphore::new(STREAM_BYTES_MAX)) }
+        let places = Arc::new(Semaphore::new(STREAM_BYTES_MAX));
+        Self { appender, order: AppendOrder::default(), places }
     }
 
     /// Appends what comes in. Yields the outcomes in the order of the requests, up to and with the first
@@ -63,9 +63,7 @@ impl AppendStream {
         let bytes = u32::try_from(request.encoded_len().min(STREAM_BYTES_MAX)).unwrap_or(u32::MAX);
         // The semaphore is never closed; without a permit the bound of the store's queue holds.
         let _places = self.places.clone().acquire_many_owned(bytes).await.ok();
-        // The flag is the writer's alone: an append that is refused here is behind others that are valid
-        // and still have to be written.
-        Ok(InFlight { ticket: self.appender.submit(request, &self.failed).await?, _places })
+        Ok(InFlight { ticket: self.appender.submit(request, self.order.next()).await?, _places })
     }
 }
 

@@ -20,8 +20,8 @@ use tonic::transport::server::TcpConnectInfo;
 use tower::ServiceExt;
 
 use crate::limits::{
-    ACCEPT_PAUSE, CONNECTION_STREAMS_MAX, FIRST_BYTES_TIMEOUT, HEADERS_BYTES_MAX, KEEPALIVE,
-    RESET_STREAMS_MAX, STREAM_SEND_BUFFER_BYTES,
+    ACCEPT_PAUSE, CONNECTION_RECEIVE_WINDOW_BYTES, CONNECTION_STREAMS_MAX, FIRST_BYTES_TIMEOUT,
+    HEADERS_BYTES_MAX, KEEPALIVE, RESET_STREAMS_MAX, STREAM_RECEIVE_WINDOW_BYTES, STREAM_SEND_BUFFER_BYTES,
 };
 
 /// The connections of a daemon, and the loop that accepts them.
@@ -153,6 +153,8 @@ fn connection_builder() -> Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(CONNECTION_STREAMS_MAX)
+        .initial_stream_window_size(STREAM_RECEIVE_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_RECEIVE_WINDOW_BYTES)
         .max_local_error_reset_streams(RESET_STREAMS_MAX)
         .max_pending_accept_reset_streams(RESET_STREAMS_MAX)
         .max_send_buf_size(STREAM_SEND_BUFFER_BYTES)

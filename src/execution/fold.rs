@@ -55,10 +55,9 @@ impl Folded {
 
     /// Adds an event as the store has it. Fails, with nothing changed, if its payload is no event.
     pub fn add(&mut self, event: &StoredEvent) -> Result<(), DecodeError> {
-        if event.type_tag != OUTPUT && event.type_tag != CUSTOM {
-            if let Some(body) = Event::decode(event.payload.clone())?.body {
-                self.apply(body);
-            }
+        let adds = event.type_tag != OUTPUT && event.type_tag != CUSTOM;
+        if adds && let Some(body) = Event::decode(event.payload.clone())?.body {
+            self.apply(body);
         }
         self.through_seq = event.seq;
         Ok(())

@@ -79,7 +79,7 @@ async fn write(store: &dyn EventStore, id: &'static str) -> Log {
         events: client_batch(batch(ended)).expect("the batch is sound"),
         expected_last_seq: None,
         producer: None,
-        stream_failed: None,
+        stream: None,
     };
     store.append(append).await.expect("it is appended");
     if id == "trimmed" {

@@ -128,7 +128,7 @@ fn request(execution: &ExecutionId, batch: usize) -> AppendRequest {
         events: vec![event(); batch],
         expected_last_seq: None,
         producer: None,
-        stream_failed: None,
+        stream: None,
     }
 }
 

@@ -18,6 +18,7 @@ mod head;
 mod commit;
 mod rules;
 mod error;
+mod stream;
 mod store;
 mod clock;
 pub mod record;
@@ -37,3 +38,4 @@ pub use store::{
     AllPage, AppendOutcome, AppendRequest, AppendTicket, CreateOutcome, CreateRequest, EventStore, ListPage,
     ListQuery, Page, PageSize, StoreStats, TrimRequest, digest_events,
 };
+pub use stream::{AppendOrder, AppendPlace};

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -14,8 +13,8 @@ use tokio::sync::oneshot;
 
 use crate::limits::{PAGE_BYTES_MAX, PAGE_EVENTS_MAX};
 use crate::{
-    BatchSpan, ExecutionId, ExecutionRef, Head, NewEvent, Phase, Position, Producer, ReadError, Seq, StoreId,
-    StoredEvent, WriteError,
+    AppendPlace, BatchSpan, ExecutionId, ExecutionRef, Head, NewEvent, Phase, Position, Producer, ReadError,
+    Seq, StoreId, StoredEvent, WriteError,
 };
 
 /// A store of executions and their events.
@@ -125,9 +124,9 @@ pub struct AppendRequest {
     pub expected_last_seq: Option<Seq>,
     /// Who sends it, with a digest of its events by [`digest_events`].
     pub producer: Option<(Producer, u128)>,
-    /// Shared by the appends of one stream: once one of them has failed, the later ones are refused
-    /// with `StreamFailed`, whatever the order in which anybody looks.
-    pub stream_failed: Option<Arc<AtomicBool>>,
+    /// Its place, if it is one of a stream: once an append before it has failed it is refused with
+    /// `StreamFailed`, whatever the order in which anybody looks.
+    pub stream: Option<AppendPlace>,
 }
 
 /// What an append did.

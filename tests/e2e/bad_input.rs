@@ -138,7 +138,7 @@ async fn garbage_and_plain_http_1_on_the_port_are_answered_or_cut_off_and_nobody
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_that_say_nothing_or_half_a_word_do_not_hold_the_stop_up() {
+async fn connections_that_say_nothing_or_half_a_word_do_not_hold_the_stop_up_for_more_than_5_s() {
     let mut daemon = Daemon::start();
     let client = daemon.client();
     client.clone().create_execution(creation("one")).await.expect("new");

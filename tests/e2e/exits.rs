@@ -7,9 +7,12 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use tapeline::proto::v1::{GetStatsRequest, WatchAllRequest};
 
-use super::stream::Watch;
+use super::stream::{Watch, eventually};
 use super::support::append::{batch, creation, custom};
 use super::support::daemon::{Daemon, exit_of};
+
+/// What happens to the bytes of a file.
+type Damage = fn(&mut Vec<u8>);
 
 /// A daemon that was killed after it had something to keep.
 async fn killed() -> Daemon {
@@ -31,17 +34,12 @@ async fn a_second_daemon_on_the_same_directory_ends_with_75_and_the_first_goes_o
 
 #[tokio::test]
 async fn a_store_that_is_damaged_emptied_or_older_ends_the_start_with_76_and_is_left_as_it_is() {
-    let truncate = |bytes: &mut Vec<u8>| bytes.truncate(bytes.len() / 2);
-    let empty = |bytes: &mut Vec<u8>| bytes.clear();
-    let overwrite = |bytes: &mut Vec<u8>| bytes[..4_096].fill(0xa5);
-    let damages: [(&str, &str, &dyn Fn(&mut Vec<u8>)); 6] = [
-        ("truncated", "journal.redb", &truncate),
-        ("emptied", "journal.redb", &empty),
-        ("overwritten", "journal.redb", &overwrite),
-        ("truncated", "archive.redb", &truncate),
-        ("emptied", "archive.redb", &empty),
-        ("overwritten", "archive.redb", &overwrite),
-    ];
+    let truncate: Damage = |bytes| bytes.truncate(bytes.len() / 2);
+    let empty: Damage = |bytes| bytes.clear();
+    let overwrite: Damage = |bytes| bytes[..4_096].fill(0xa5);
+    let damages = [("truncated", truncate), ("emptied", empty), ("overwritten", overwrite)];
+    let files = ["journal.redb", "archive.redb"];
+    let damages = files.into_iter().flat_map(|name| damages.map(|(what, damage)| (what, name, damage)));
     let daemon = killed().await;
     for (what, name, damage) in damages {
         let file = daemon.data_dir().join(name);
@@ -119,7 +117,7 @@ async fn a_second_signal_ends_the_daemon_at_once() {
     daemon.script("journal sync_data delay 60000");
     let pending = tokio::spawn(async move { client.append(batch("one", vec![custom("x")])).await });
     // The watch's end says that the first signal has arrived.
-    super::stream::eventually("the append has begun", async || {
+    eventually("the append has begun", async || {
         let stats = daemon.admin().get_stats(GetStatsRequest {}).await.expect("fine").into_inner();
         stats.queued_requests > 0
     })

@@ -225,6 +225,7 @@ pub(crate) fn exit_of(command: &mut Command, stderr_to: &Path) -> (Option<i32>, 
 }
 
 impl Drop for Daemon {
+    #[allow(clippy::print_stderr, reason = "the log of a test that failed belongs to its output")]
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
             // The test has failed or is over; there is nobody to tell.

@@ -14,6 +14,8 @@ const AT_ONCE: Duration = Duration::from_secs(5);
 #[test]
 fn a_watch_on_an_ended_execution_replays_says_end_and_returns_at_once() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    // Connections are made in it, also where nothing is waited for.
+    let _inside = runtime.enter();
     let mut daemon = Daemon::start();
     runtime.block_on(async {
         let client = daemon.client();

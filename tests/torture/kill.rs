@@ -28,6 +28,8 @@ fn execution(index: usize) -> String {
 #[test]
 fn what_was_acknowledged_survives_kill_9_and_watchers_resume_without_gap_or_duplicate() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    // Connections are made in it, also where nothing is waited for.
+    let _inside = runtime.enter();
     let mut daemon = Daemon::start();
     runtime.block_on(create_all(&daemon));
 

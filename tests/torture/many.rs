@@ -96,6 +96,8 @@ async fn append_to_all(daemon: &Daemon, names: &[String]) {
 #[test]
 fn the_daemon_stops_within_5_s_however_many_watch_and_all_of_them_resume() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    // Connections are made in it, also where nothing is waited for.
+    let _inside = runtime.enter();
     let mut daemon = Daemon::start();
     let names = names(dose().watchers);
     let mut distinct = names.clone();

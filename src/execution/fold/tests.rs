@@ -86,8 +86,7 @@ fn the_creation_gives_the_spec_the_labels_and_the_name() {
 fn a_phase_keeps_what_it_does_not_say() {
     let failed = PhaseChanged { phase: 2, error: "e".into(), started_at: "s".into(), ..Default::default() };
     let exit = ExitStatus { status: Some(crate::proto::v1::exit_status::Status::Code(7)) };
-    let ended =
-        PhaseChanged { phase: 4, completed_at: "c".into(), exit: Some(exit.clone()), ..Default::default() };
+    let ended = PhaseChanged { phase: 4, completed_at: "c".into(), exit: Some(exit), ..Default::default() };
     let folded = fold(&[Body::PhaseChanged(failed), Body::PhaseChanged(ended)]);
     let status = status(&folded);
     assert_eq!(status.phase(), ExecutionPhase::ExecutionFailed);
@@ -193,6 +192,16 @@ fn whatever_a_request_can_nest_is_read_again_from_a_base() {
     let folded = fold(&[added(0, ""), nested(deepest)]);
     assert_eq!(status(&folded).messages[0].tool_calls.len(), 1);
     assert_eq!(reread(&folded), folded);
+}
+
+#[test]
+fn the_bytes_of_a_base_are_those_of_the_format() {
+    let exit = Some(ExitStatus { status: Some(crate::proto::v1::exit_status::Status::Code(3)) });
+    let ended = PhaseChanged { phase: 3, exit, ..Default::default() };
+    let mut folded = Folded::default();
+    folded.add(&stored(7, Body::PhaseChanged(ended))).expect("it is an event");
+    let (version, seq, exit, execution) = ([1], [7, 0, 0, 0, 0, 0, 0, 0], [2, 0x08, 3], [0x2a, 2, 0x10, 3]);
+    assert_eq!(folded.to_base(), [&version[..], &seq, &exit, &execution].concat());
 }
 
 #[test]

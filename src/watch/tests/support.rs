@@ -74,7 +74,7 @@ impl House {
     pub(super) async fn append(&self, id: &str, events: Vec<NewEvent>) -> Seq {
         let execution = name(id);
         let request =
-            AppendRequest { execution, events, expected_last_seq: None, producer: None, stream_failed: None };
+            AppendRequest { execution, events, expected_last_seq: None, producer: None, stream: None };
         self.store.append(request).await.expect("it is appended").tail_seq
     }
 

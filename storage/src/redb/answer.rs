@@ -1,17 +1,14 @@
 //! Answers that wait for a commit to be durable. Each is sent once: as it was decided, or as unknown.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use super::queue::{Appended, Places, Reply, Trimmed};
-use crate::{CreateOutcome, WriteError};
+use crate::{AppendPlace, CreateOutcome, WriteError};
 
 /// One answer, and to whom it goes.
 #[derive(Debug)]
 pub(super) struct Answer {
     kind: Kind,
-    /// Set when the answer turns out to be an error.
-    stream_failed: Option<Arc<AtomicBool>>,
+    /// Told when the answer turns out to be an error.
+    stream: Option<AppendPlace>,
 }
 
 #[derive(Debug)]
@@ -24,23 +21,23 @@ enum Kind {
 
 impl Answer {
     pub(super) fn create(reply: Reply<CreateOutcome>, result: Result<CreateOutcome, WriteError>) -> Self {
-        Self { kind: Kind::Create(reply, result), stream_failed: None }
+        Self { kind: Kind::Create(reply, result), stream: None }
     }
 
     pub(super) fn append(
         reply: Reply<Appended>,
         result: Result<Appended, WriteError>,
-        stream_failed: Option<Arc<AtomicBool>>,
+        stream: Option<AppendPlace>,
     ) -> Self {
-        Self { kind: Kind::Append(reply, result), stream_failed }
+        Self { kind: Kind::Append(reply, result), stream }
     }
 
     pub(super) fn trim(reply: Reply<Trimmed>, result: Result<Trimmed, WriteError>) -> Self {
-        Self { kind: Kind::Trim(reply, result), stream_failed: None }
+        Self { kind: Kind::Trim(reply, result), stream: None }
     }
 
     pub(super) fn delete(reply: Reply<()>, result: Result<(), WriteError>) -> Self {
-        Self { kind: Kind::Delete(reply, result), stream_failed: None }
+        Self { kind: Kind::Delete(reply, result), stream: None }
     }
 
     fn send(self) {
@@ -54,8 +51,8 @@ impl Answer {
     }
 
     fn send_instead(mut self, error: &WriteError) {
-        if let Some(flag) = &self.stream_failed {
-            flag.store(true, Ordering::Release);
+        if let Some(place) = &self.stream {
+            place.failed();
         }
         match &mut self.kind {
             Kind::Create(_, result) => *result = Err(error.clone()),

@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::admit::{Admission, CreateAdmission, admit, admit_create, check_trim};
 use super::answer::{Answer, Answers};
@@ -13,8 +12,9 @@ use super::queue::{Appended, Counted, Item, Job, Reply, Trimmed};
 use super::slots::{Slot, State};
 use super::unsealed::{Change, Run, mark};
 use crate::{
-    AppendOutcome, AppendRequest, BatchSpan, CommitSlice, CreateOutcome, CreateRequest, Creation,
-    ExecutionRef, Head, LogId, NewEvent, Position, Producer, Rules, SliceChange, TrimRequest, WriteError,
+    AppendOutcome, AppendPlace, AppendRequest, BatchSpan, CommitSlice, CreateOutcome, CreateRequest,
+    Creation, ExecutionRef, Head, LogId, NewEvent, Position, Producer, Rules, SliceChange, TrimRequest,
+    WriteError,
 };
 
 /// What a batch may look at while it decides.
@@ -137,16 +137,15 @@ impl<'a> Batch<'a> {
         request: AppendRequest,
         reply: Reply<Appended>,
     ) -> Answer {
-        let stream_failed = request.stream_failed.clone();
-        let failed = |flag: &Arc<AtomicBool>| flag.load(Ordering::Acquire);
-        let outcome = match stream_failed.as_ref().is_some_and(failed) {
+        let place = request.stream.clone();
+        let outcome = match place.as_ref().is_some_and(AppendPlace::is_behind_failed) {
             true => Err(WriteError::StreamFailed),
             false => self.append(slot, request),
         };
-        if let (Err(_), Some(flag)) = (&outcome, &stream_failed) {
-            flag.store(true, Ordering::Release);
+        if let (Err(_), Some(place)) = (&outcome, &place) {
+            place.failed();
         }
-        Answer::append(reply, outcome, stream_failed)
+        Answer::append(reply, outcome, place)
     }
 
     fn append(&mut self, slot: &Arc<Slot>, request: AppendRequest) -> Result<Appended, WriteError> {

@@ -2,7 +2,6 @@
 //! Full: the caller waits, at most [`QUEUE_WAIT_MAX_MS`], then gets `Busy`. A place is given back when
 //! the request has been answered. Requests leave in the order in which they came.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -124,8 +123,8 @@ impl Job {
 
     /// Answers with an error. Later appends of the same stream are not written either.
     pub(super) fn refuse(self, error: WriteError) {
-        if let Self::Append { request: AppendRequest { stream_failed: Some(flag), .. }, .. } = &self {
-            flag.store(true, Ordering::Release);
+        if let Self::Append { request: AppendRequest { stream: Some(place), .. }, .. } = &self {
+            place.failed();
         }
         // A receiver that is gone does not want to know.
         match self {
@@ -219,7 +218,7 @@ mod tests {
             events: vec![event],
             expected_last_seq: None,
             producer: None,
-            stream_failed: None,
+            stream: None,
         };
         Job::Append { request, reply: oneshot::channel().0 }
     }

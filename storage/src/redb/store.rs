@@ -2,7 +2,7 @@
 //! in the modules beside this one. Opening and closing are in `open.rs`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -15,8 +15,8 @@ use super::shared::Shared;
 use super::slots::Slot;
 use super::{list, older, read_all, reader};
 use crate::{
-    AllPage, AppendRequest, AppendTicket, CreateOutcome, CreateRequest, EventStore, ExecutionId, Head,
-    ListPage, ListQuery, Page, PageSize, Position, Producer, ReadError, Seq, StoreId, StoreStats,
+    AllPage, AppendPlace, AppendRequest, AppendTicket, CreateOutcome, CreateRequest, EventStore, ExecutionId,
+    Head, ListPage, ListQuery, Page, PageSize, Position, Producer, ReadError, Seq, StoreId, StoreStats,
     TrimRequest, WriteError,
 };
 
@@ -51,9 +51,9 @@ impl EventStore for RedbStore {
 
     fn submit(&self, request: AppendRequest) -> BoxFuture<'_, Result<AppendTicket, WriteError>> {
         Box::pin(async move {
-            let stream_failed = request.stream_failed.clone();
+            let place = request.stream.clone();
             let submitted = self.submit_one(request).await;
-            note_failure(&submitted, stream_failed.as_deref());
+            note_failure(&submitted, place.as_ref());
             submitted
         })
     }
@@ -186,12 +186,15 @@ impl RedbStore {
     async fn submit_one(&self, request: AppendRequest) -> Result<AppendTicket, WriteError> {
         let slot = self.shared.slot(&request.execution).await?;
         let producer = request.producer.clone();
-        let stream_failed = request.stream_failed.clone();
+        let place = request.stream.clone();
+        if place.as_ref().is_some_and(AppendPlace::is_behind_failed) {
+            return Ok(AppendTicket::looking(Box::pin(std::future::ready(Err(WriteError::StreamFailed)))));
+        }
         // Decided here if it can be, so that a conflict stops the later appends of a stream.
         if let Some((producer, digest)) = producer.as_ref().filter(|(producer, _)| is_older(&slot, producer))
         {
             let outcome = older::look_up(&self.shared, &slot, producer, *digest).await;
-            note_failure(&outcome, stream_failed.as_deref());
+            note_failure(&outcome, place.as_ref());
             return Ok(AppendTicket::looking(Box::pin(std::future::ready(outcome))));
         }
         let (reply, answer) = oneshot::channel();
@@ -202,7 +205,7 @@ impl RedbStore {
                 (Appended::Done(outcome), _) => Ok(outcome),
                 (Appended::Older, Some((producer, digest))) => {
                     let outcome = older::look_up(&shared, &slot, &producer, digest).await;
-                    note_failure(&outcome, stream_failed.as_deref());
+                    note_failure(&outcome, place.as_ref());
                     outcome
                 }
                 (Appended::Older, None) => unreachable!("only an append of a producer can be older"),
@@ -242,8 +245,8 @@ fn is_older(slot: &Slot, producer: &Producer) -> bool {
     })
 }
 
-fn note_failure<T>(outcome: &Result<T, WriteError>, stream_failed: Option<&AtomicBool>) {
-    if let (Err(_), Some(flag)) = (outcome, stream_failed) {
-        flag.store(true, Ordering::Release);
+fn note_failure<T>(outcome: &Result<T, WriteError>, place: Option<&AppendPlace>) {
+    if let (Err(_), Some(place)) = (outcome, place) {
+        place.failed();
     }
 }

@@ -48,13 +48,7 @@ fn phase(phase: Phase) -> NewEvent {
 }
 
 fn append(producer: Option<(Producer, u128)>) -> AppendRequest {
-    AppendRequest {
-        execution: id(),
-        events: vec![event()],
-        expected_last_seq: None,
-        producer,
-        stream_failed: None,
-    }
+    AppendRequest { execution: id(), events: vec![event()], expected_last_seq: None, producer, stream: None }
 }
 
 /// Refuses everything, or remembers what it is made of.

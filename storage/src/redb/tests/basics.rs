@@ -134,9 +134,9 @@ async fn a_repeated_append_of_a_producer_is_a_duplicate_however_old_it_is() {
 async fn after_a_failed_append_of_a_stream_the_later_ones_are_not_written() {
     let fixture = Fixture::new();
     fixture.create("a").await;
-    let failed = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let order = crate::AppendOrder::default();
     let of_stream = |payload: &str, expected: Option<u64>| AppendRequest {
-        stream_failed: Some(failed.clone()),
+        stream: Some(order.next()),
         expected_last_seq: expected,
         ..request("a", &[payload])
     };

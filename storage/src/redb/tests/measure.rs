@@ -13,7 +13,7 @@ fn of(id: &str, events: usize, bytes: usize) -> AppendRequest {
         events: (0..events).map(|number| event(vec![number as u8; bytes])).collect(),
         expected_last_seq: None,
         producer: None,
-        stream_failed: None,
+        stream: None,
     }
 }
 

@@ -1,11 +1,8 @@
 //! More to write than can be sealed: the writer slows down, stops, and goes on.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use super::support::{Fixture, event, id_of, produced, request, wait_until};
 use crate::test_util::Faults;
-use crate::{AppendRequest, EventStore, PageSize, WriteError};
+use crate::{AppendOrder, AppendRequest, EventStore, PageSize, WriteError};
 
 #[tokio::test]
 async fn when_nothing_can_be_sealed_writes_stop_at_the_bound_and_go_on_when_there_is_room() {
@@ -24,10 +21,10 @@ async fn when_nothing_can_be_sealed_writes_stop_at_the_bound_and_go_on_when_ther
         assert!(written < 1_000, "writes never stop");
     };
     assert_eq!(refused, WriteError::DiskFull);
-    let failed = Arc::new(AtomicBool::new(false));
-    let of_stream = AppendRequest { stream_failed: Some(failed.clone()), ..request("a", &["x"]) };
+    let order = AppendOrder::default();
+    let of_stream = AppendRequest { stream: Some(order.next()), ..request("a", &["x"]) };
     assert_eq!(fixture.try_append(of_stream).await, Err(WriteError::DiskFull));
-    assert!(failed.load(Ordering::Relaxed), "a stream ends with its first refused append");
+    assert!(order.next().is_behind_failed(), "a stream ends with its first refused append");
     let unsealed = fixture.store.stats().unsealed_bytes;
     assert!((128 << 10..160 << 10).contains(&unsealed), "{unsealed}");
     assert_eq!(fixture.all("a", 100).await.len(), written, "reads go on");

@@ -196,7 +196,7 @@ pub(super) fn request(id: &str, payloads: &[&str]) -> AppendRequest {
         events: payloads.iter().map(|payload| event((*payload).to_owned())).collect(),
         expected_last_seq: None,
         producer: None,
-        stream_failed: None,
+        stream: None,
     }
 }
 

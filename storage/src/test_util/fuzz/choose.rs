@@ -51,7 +51,7 @@ pub(super) fn append(input: &mut Input<'_>, model: &Model, sent: &[AppendRequest
             Some((Producer { id, epoch, seq }, digest_events(&events)))
         }
     };
-    Some(AppendRequest { execution, events, expected_last_seq, producer, stream_failed: None })
+    Some(AppendRequest { execution, events, expected_last_seq, producer, stream: None })
 }
 
 /// Mostly the triple that comes next; else a new epoch, a gap, an old epoch or an old seq.

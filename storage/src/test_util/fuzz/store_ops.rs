@@ -2,7 +2,7 @@
 //! between them, both must give the same answers and hold the same events.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
@@ -13,7 +13,8 @@ use super::model::{Expected, Model};
 use super::scratch::Scratch;
 use crate::test_util::Faults;
 use crate::{
-    AppendOutcome, AppendRequest, Clock, EventStore, OpenOptions, RedbStore, TrimRequest, WriteError,
+    AppendOrder, AppendOutcome, AppendRequest, Clock, EventStore, OpenOptions, RedbStore, TrimRequest,
+    WriteError,
 };
 
 /// Operations of one run at most, so that a long input does not take for ever.
@@ -123,7 +124,7 @@ impl Run {
 
     /// Many appends at once, on one stream or not, all submitted before any is waited for.
     async fn burst(&mut self, input: &mut Input<'_>) -> Option<()> {
-        let stream = input.chance(2)?.then(|| Arc::new(AtomicBool::new(false)));
+        let stream = input.chance(2)?.then(AppendOrder::default);
         let mut all = Vec::new();
         let mut failed = false;
         for _ in 0..2 + input.below(BURST_MAX - 1)? {
@@ -155,14 +156,14 @@ impl Run {
     fn next_append(
         &mut self,
         input: &mut Input<'_>,
-        stream: Option<&Arc<AtomicBool>>,
+        stream: Option<&AppendOrder>,
     ) -> Option<(AppendRequest, Result<Expected, WriteError>)> {
         let sent = if stream.is_some() { &[] } else { self.sent.as_slice() };
         let mut request = choose::append(input, &self.model, sent)?;
-        request.stream_failed = stream.cloned();
+        request.stream = stream.map(AppendOrder::next);
         let expected = self.model.append(&request);
         if expected.is_ok() && request.producer.is_some() {
-            self.sent.push(AppendRequest { stream_failed: None, ..request.clone() });
+            self.sent.push(AppendRequest { stream: None, ..request.clone() });
         }
         Some((request, expected))
     }
@@ -177,7 +178,10 @@ impl Run {
             (Ok(outcome), Ok(expected)) => (outcome, expected),
             (Err(WriteError::ProducerConflict { .. }), Ok(expected)) if expected.conflict => return,
             // Both are true, and which is seen first is not promised.
-            (Err(WriteError::NotFound { .. }), Err(WriteError::StreamFailed)) => return,
+            (
+                Err(WriteError::NotFound { .. } | WriteError::ProducerConflict { .. }),
+                Err(WriteError::StreamFailed),
+            ) => return,
             (outcome, expected) => {
                 assert_eq!(outcome.map(|_| ()), expected.map(|_| ()), "{}", brief(request));
                 return;
@@ -274,10 +278,10 @@ impl Run {
 
 /// An append without its bytes.
 fn brief(request: &AppendRequest) -> String {
-    let AppendRequest { execution, events, expected_last_seq, producer, stream_failed } = request;
+    let AppendRequest { execution, events, expected_last_seq, producer, stream } = request;
     let (count, producer) = (events.len(), producer.as_ref().map(|(producer, _)| producer));
     format!(
         "{count} events to {execution} after {expected_last_seq:?} by {producer:?}, on a stream: {}",
-        stream_failed.is_some()
+        stream.is_some()
     )
 }

@@ -56,7 +56,7 @@ async fn append(store: &RedbStore) {
         events: vec![event("more")],
         expected_last_seq: None,
         producer: None,
-        stream_failed: None,
+        stream: None,
     };
     store.append(request).await.expect("appends");
 }

@@ -60,7 +60,7 @@ async fn append_until_stopped(store: Arc<RedbStore>, seen: Arc<Seen>, appender: 
             events: vec![event(payload(number))],
             expected_last_seq: None,
             producer: None,
-            stream_failed: None,
+            stream: None,
         };
         match store.append(request).await {
             Ok(outcome) => {

@@ -6,12 +6,10 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use tapeline::proto::v1::admin_service_client::AdminServiceClient;
-use tapeline::proto::v1::{AppendRequest, CreateExecutionRequest, ListWatchersRequest, watcher};
-use tapeline::proto::v1::{Event, Phase, PhaseChanged, event};
+use tapeline::proto::v1::{Event, ListWatchersRequest, Phase, watcher};
 
 use super::dose::dose;
-use super::support::append::{custom, until_acknowledged};
+use super::support::append::{batch, creation, custom, phase, until_acknowledged};
 use super::support::daemon::{Daemon, PATIENCE};
 
 const EXECUTION: &str = "watched-by-a-stopped-one";
@@ -53,8 +51,7 @@ impl Drop for Watcher {
 }
 
 async fn until_live(daemon: &Daemon) {
-    let channel = tonic::transport::Endpoint::from_shared(daemon.url()).expect("an address").connect_lazy();
-    let mut admin = AdminServiceClient::new(channel);
+    let mut admin = daemon.admin();
     let begun = Instant::now();
     loop {
         let reply = admin.list_watchers(ListWatchersRequest::default()).await.expect("the daemon is up");
@@ -68,8 +65,7 @@ async fn until_live(daemon: &Daemon) {
 }
 
 async fn append(daemon: &Daemon, events: Vec<Event>) {
-    let request = AppendRequest { execution_id: EXECUTION.into(), events, ..AppendRequest::default() };
-    until_acknowledged(&daemon.client(), &request).await;
+    until_acknowledged(&daemon.client(), &batch(EXECUTION, events)).await;
 }
 
 #[test]
@@ -79,9 +75,7 @@ fn a_watcher_that_was_stopped_gets_all_that_was_appended_meanwhile() {
     let _inside = runtime.enter();
     let daemon = Daemon::start();
     let dir = tempfile::tempdir().expect("a directory");
-    let create =
-        CreateExecutionRequest { execution_id: EXECUTION.into(), ..CreateExecutionRequest::default() };
-    runtime.block_on(daemon.client().create_execution(create)).expect("a new id");
+    runtime.block_on(daemon.client().create_execution(creation(EXECUTION))).expect("a new id");
     let mut watcher = Watcher::start(&daemon.url(), dir.path());
     runtime.block_on(until_live(&daemon));
 
@@ -93,9 +87,7 @@ fn a_watcher_that_was_stopped_gets_all_that_was_appended_meanwhile() {
         }
     });
     watcher.signal(Signal::CONT);
-    let completed = PhaseChanged { phase: Phase::Completed.into(), ..PhaseChanged::default() };
-    let last = Event { body: Some(event::Body::PhaseChanged(completed)), ..Event::default() };
-    runtime.block_on(append(&daemon, vec![last]));
+    runtime.block_on(append(&daemon, vec![phase(Phase::Completed)]));
 
     let status = watcher.child.wait().expect("it ends with the execution");
     assert!(status.success(), "{status}");

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::stream::{Stream, StreamExt};
+use tapeline_storage::limits::EXECUTION_ID_BYTES_MAX;
 use tapeline_storage::{EventStore, ExecutionId, Head, ListQuery, PageSize, Phase, ReadError, StoredEvent};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -12,6 +13,7 @@ use super::convert;
 use super::page_token::{self, InvalidToken};
 use super::status::{invalid_field, log_replaced, of_append, of_read, of_watch, store_replaced};
 use crate::append::{AppendStream, Appender};
+use crate::execution::invalid::Invalid;
 use crate::execution::{frame, phase};
 use crate::limits::{LIST_PAGE_DEFAULT, LIST_PAGE_MAX, READ_BYTES_MAX, READ_EVENTS_DEFAULT, READ_EVENTS_MAX};
 use crate::proto::v1 as wire;
@@ -180,6 +182,8 @@ fn frames(stream: WatchStream) -> Replies<Frame> {
 
 /// The id of an execution as a request has it.
 pub(super) fn parse_id(id: &str) -> Result<ExecutionId, Status> {
+    let length = Invalid::check_length("execution_id", id, 1, EXECUTION_ID_BYTES_MAX);
+    length.map_err(|invalid| of_append(invalid.into()))?;
     ExecutionId::parse(id).map_err(|error| invalid_field("execution_id", error))
 }
 

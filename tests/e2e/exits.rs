@@ -33,7 +33,7 @@ async fn a_second_daemon_on_the_same_directory_ends_with_75_and_the_first_goes_o
 }
 
 #[tokio::test]
-async fn a_store_that_is_damaged_emptied_or_older_ends_the_start_with_76_and_is_left_as_it_is() {
+async fn a_store_that_is_truncated_emptied_or_overwritten_ends_the_start_with_76_and_is_left_as_it_is() {
     let truncate: Damage = |bytes| bytes.truncate(bytes.len() / 2);
     let empty: Damage = |bytes| bytes.clear();
     let overwrite: Damage = |bytes| bytes[..4_096].fill(0xa5);

@@ -13,7 +13,7 @@ use tonic::{Response, Status};
 use super::spool::Spool;
 use crate::cli::client::{Client, Pauses, timed};
 use crate::cli::exit::CliError;
-use crate::cli::limits::{DELIVER_MAX, PAUSE_MAX};
+use crate::cli::limits::{DELIVER_MAX, IMPATIENT_CALL_MAX, PAUSE_MAX};
 use crate::cli::output::talk;
 use crate::proto::v1::{AppendRequest, CreateExecutionRequest, Execution};
 
@@ -148,12 +148,13 @@ impl Delivery {
     }
 }
 
-/// Resolves when the user does not want to wait.
+/// Resolves when the user does not want to wait and the daemon had its time.
 async fn given_up(mut state: watch::Receiver<RunState>) {
     if state.wait_for(|state| *state == RunState::GiveUp).await.is_err() {
         // The run is gone and has not said so.
         std::future::pending::<()>().await;
     }
+    tokio::time::sleep(IMPATIENT_CALL_MAX).await;
 }
 
 /// An execution that was created by this run, and not one that has been run already.

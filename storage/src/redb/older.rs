@@ -26,7 +26,10 @@ pub(super) async fn look_up(
     match found {
         Some((same, span)) if same == digest => Ok(duplicate(&head, producer, span)),
         Some(_) => Err(conflict(&head, producer)),
-        None if head.floor_seq > 1 => Ok(duplicate(&head, producer, trimmed_span())),
+        // The index hears of a trim and of a deletion before the head does.
+        None if head.floor_seq > 1 || shared.unsealed.hides(number, 1) => {
+            Ok(duplicate(&head, producer, trimmed_span()))
+        }
         None => Err(EngineError::corrupt(number, 0, 0, "an append of a producer is missing")
             .into_read_error(Some(id))
             .into()),

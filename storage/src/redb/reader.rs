@@ -39,7 +39,7 @@ pub(super) async fn read(
         if events.first().is_some_and(|event| event.seq == after + 1) {
             return Ok(page(events, head));
         }
-        if shared.unsealed.epoch() == epoch && same_kept(&slot, &head) {
+        if shared.unsealed.epoch() == epoch && same_kept(shared, &slot, &head) {
             let what = "the event is missing".to_owned();
             return Err(ReadError::Corrupt {
                 execution: Some(id.clone()),
@@ -78,9 +78,11 @@ fn page(mut events: Vec<StoredEvent>, head: Arc<Head>) -> Page {
     Page { events, head }
 }
 
-/// Whether the same events are kept as when this head was taken.
-fn same_kept(slot: &Slot, head: &Head) -> bool {
-    slot.head().is_some_and(|now| now.number == head.number && now.floor_seq == head.floor_seq)
+/// Whether the same events are kept as when this head was taken. The index hears of a trim and of a
+/// deletion before the head does, so it is asked too.
+fn same_kept(shared: &Shared, slot: &Slot, head: &Head) -> bool {
+    !shared.unsealed.hides(head.number, head.floor_seq)
+        && slot.head().is_some_and(|now| now.number == head.number && now.floor_seq == head.floor_seq)
 }
 
 /// The events after a cursor, from the files. Empty if they moved meanwhile.
@@ -134,7 +136,7 @@ pub(super) async fn cursor_at_time(
             let work = move |files: &OpenFiles| files.archive.cursor_at_time(number, since_ns);
             Some(shared.blocking(id, work).await?)
         };
-        if shared.unsealed.epoch() != epoch || !same_kept(&slot, &head) {
+        if shared.unsealed.epoch() != epoch || !same_kept(shared, &slot, &head) {
             continue;
         }
         // The archive answers with its tail if it has no such event.

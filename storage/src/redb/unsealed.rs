@@ -151,6 +151,15 @@ impl Unsealed {
         self.read().visibility(number)
     }
 
+    /// Whether an unsealed trim or deletion hides this event. It may be one that no head tells of yet.
+    pub(super) fn hides(&self, number: u64, seq: Seq) -> bool {
+        match self.visibility(number) {
+            Visibility::AsArchived => false,
+            Visibility::Deleted => true,
+            Visibility::Floor(floor_seq) => seq < floor_seq,
+        }
+    }
+
     /// The base that the last unsealed trim with a base left.
     pub(super) fn base(&self, number: u64) -> Option<Bytes> {
         self.read().base(number)

@@ -4,9 +4,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
+
+use super::super::slots::State;
+use super::super::unsealed::{Change, NewCommit};
 use super::basics::listed;
 use super::support::{Fixture, creation, id_of, produced, request};
-use crate::{EventStore, ListQuery, PageSize, ReadError, SliceChange, TrimRequest, WriteError};
+use crate::{EventStore, Head, ListQuery, PageSize, ReadError, SliceChange, TrimRequest, WriteError};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_equal_creations_one_is_written() {
@@ -204,4 +208,44 @@ async fn the_hook_gets_every_event_once_in_order_of_position() {
     }
     assert_eq!(position, 8 * 81);
     assert!(commits.len() < 8 * 41, "{} commits: what queued up is written at once", commits.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_looks_between_the_index_and_the_head_while_a_trim_is_published_waits_and_sees_no_damage() {
+    let fixture = Arc::new(Fixture::new());
+    let head = fixture.create("a").await;
+    for seq in 0..4 {
+        fixture.try_append(produced("a", ("p", 1, seq), &["x"])).await.expect("the next one");
+    }
+    let shared = fixture.store.shared.clone();
+    let (slot, head_before) = shared.present(&id_of("a")).await.expect("it is there");
+    let trimmed = Change::Trimmed { number: head.number, floor_seq: 4, base: None };
+    // What the writer does first when a trim is durable, in the commit after the five before.
+    shared.unsealed.add(NewCommit {
+        commit: 6,
+        rows: (6, 6),
+        first_position: 6,
+        last_position: 5,
+        bytes: Bytes::from_static(b"a trim"),
+        changes: vec![trimmed],
+    });
+    let old = fixture.try_append(produced("a", ("p", 1, 0), &["x"])).await.expect("it was written");
+    assert!(old.duplicate && old.span.last_seq == 0, "it is gone, and known to have been there");
+    let reading = tokio::spawn({
+        let fixture = fixture.clone();
+        async move { fixture.store.read(&id_of("a"), 0, PageSize::default()).await }
+    });
+    let finding = tokio::spawn({
+        let fixture = fixture.clone();
+        async move { fixture.store.cursor_at_time(&id_of("a"), 0).await }
+    });
+    // Nothing may be answered as long as the head is the old one; a wrong answer would be there at once.
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    assert!(!reading.is_finished() && !finding.is_finished(), "the head still has to move");
+    let mut head_after = Head::clone(&head_before);
+    head_after.trim(4, 0);
+    shared.slots.publish([(slot, State::Present(Arc::new(head_after)))], 6);
+    let read = reading.await.expect("no panic");
+    assert_eq!(read.map(|_| ()), Err(ReadError::Trimmed { floor_seq: 4, tail_seq: 5 }));
+    assert_eq!(finding.await.expect("no panic"), Ok(3));
 }

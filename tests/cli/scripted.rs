@@ -206,6 +206,18 @@ fn a_daemon_that_has_too_many_watchers_is_asked_again() {
 }
 
 #[test]
+fn a_daemon_that_never_lets_a_watch_in_is_told_from_one_that_is_not_there() {
+    let full =
+        || vec![Err(refused(Code::ResourceExhausted, "TOO_MANY_WATCHERS", Some(Duration::from_millis(50))))];
+    let streams = std::iter::repeat_with(full).take(100).collect();
+    let (done, watched) = watch(streams, &["--reconnect-for", "400ms"]);
+    assert_eq!(done.code, Some(5), "{}", done.stderr);
+    assert!(watched.len() > 1, "it is asked again");
+    let (_, last) = done.stderr.split_once("error: ").expect("it fails");
+    assert!(last.contains("TOO_MANY_WATCHERS") && !last.contains("cannot reach"), "{last}");
+}
+
+#[test]
 fn what_can_never_work_is_not_tried_again() {
     for (code, reason, exit) in [
         (Code::FailedPrecondition, "LOG_REPLACED", 5),

@@ -3,6 +3,7 @@
 
 mod file;
 
+use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -140,19 +141,43 @@ fn positive(key: &'static str, value: Option<usize>, default: usize) -> Result<u
     }
 }
 
-/// `$XDG_STATE_HOME/tapeline`, or `.local/state/tapeline` in the home directory.
 fn data_dir_default() -> Result<PathBuf, ConfigError> {
-    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let state = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
-    state.map(|state| state.join("tapeline")).ok_or_else(|| ConfigError::Value {
+    state_directory().ok_or_else(|| ConfigError::Value {
         key: "data_dir",
         what: "neither XDG_STATE_HOME nor HOME says where it could be; name a directory".to_owned(),
     })
 }
 
+/// `$XDG_STATE_HOME/tapeline`, or `.local/state/tapeline` in the home directory; `None` if neither is known.
+pub(crate) fn state_directory() -> Option<PathBuf> {
+    state_directory_of(|name| std::env::var_os(name))
+}
+
+/// A relative path says nothing: it would be another directory for each place a command is called from.
+fn state_directory_of(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let absolute = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
+    state.map(|state| state.join("tapeline"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_state_directory_is_absolute_or_there_is_none() {
+        for (state_home, home, expected) in [
+            ("/state", "/home/me", Some("/state/tapeline")),
+            ("state", "/home/me", Some("/home/me/.local/state/tapeline")),
+            ("", "/home/me", Some("/home/me/.local/state/tapeline")),
+            ("./state", "me", None),
+        ] {
+            let found =
+                state_directory_of(|name| Some(if name == "HOME" { home.into() } else { state_home.into() }));
+            assert_eq!(found.as_deref(), expected.map(Path::new), "{state_home:?} {home:?}");
+        }
+        assert_eq!(state_directory_of(|_| None), None);
+    }
 
     fn loaded(text: &str, over: Overrides) -> Result<Config, String> {
         let dir = tempfile::tempdir().expect("a directory");

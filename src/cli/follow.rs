@@ -178,6 +178,9 @@ impl Follow {
         if self.alive.elapsed() + pause > patience {
             return Err(if self.place.greeted {
                 CliError::Lost { after: self.alive.elapsed(), why }
+            } else if !refusal.is_connection() {
+                // The daemon is there, and has said why it does not let us in.
+                CliError::Watch(Box::new(refusal))
             } else {
                 CliError::Unreachable { addr: self.client.addr().to_owned(), why }
             });

@@ -111,6 +111,11 @@ impl ExecutionLogService for Scripted {
 
 /// Runs the binary against the script, with nothing on standard input.
 fn play(script: Script, args: &[&str]) -> (Done, Script) {
+    play_with(script, args, b"")
+}
+
+/// Runs the binary against the script, with this on standard input.
+fn play_with(script: Script, args: &[&str], input: &[u8]) -> (Done, Script) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -118,7 +123,7 @@ fn play(script: Script, args: &[&str]) -> (Done, Script) {
     let server =
         tonic::transport::Server::builder().add_service(ExecutionLogServiceServer::new(scripted.clone()));
     runtime.spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
-    let done = finish(tapeline().args(args).env("TAPELINE_ADDR", url).stdin(Stdio::null()), b"");
+    let done = finish(tapeline().args(args).env("TAPELINE_ADDR", url), input);
     let script = std::mem::take(&mut *scripted.0.lock().unwrap());
     (done, script)
 }
@@ -206,6 +211,18 @@ fn a_daemon_that_has_too_many_watchers_is_asked_again() {
 }
 
 #[test]
+fn a_daemon_that_never_lets_a_watch_in_is_told_from_one_that_is_not_there() {
+    let full =
+        || vec![Err(refused(Code::ResourceExhausted, "TOO_MANY_WATCHERS", Some(Duration::from_millis(50))))];
+    let streams = std::iter::repeat_with(full).take(100).collect();
+    let (done, watched) = watch(streams, &["--reconnect-for", "400ms"]);
+    assert_eq!(done.code, Some(5), "{}", done.stderr);
+    assert!(watched.len() > 1, "it is asked again");
+    let (_, last) = done.stderr.split_once("error: ").expect("it fails");
+    assert!(last.contains("TOO_MANY_WATCHERS") && !last.contains("cannot reach"), "{last}");
+}
+
+#[test]
 fn what_can_never_work_is_not_tried_again() {
     for (code, reason, exit) in [
         (Code::FailedPrecondition, "LOG_REPLACED", 5),
@@ -229,6 +246,29 @@ fn an_append_whose_outcome_is_unknown_is_repeated_under_its_number() {
     assert_eq!(script.appended.len(), 3);
     assert!(script.appended.iter().all(|request| request == &script.appended[0]));
     assert!(script.appended[0].producer.is_some());
+}
+
+#[test]
+fn an_append_that_breaks_off_says_that_its_outcome_is_unknown() {
+    let broken = Err(Status::internal("h2 protocol error"));
+    let script = Script { appends: VecDeque::from([broken]), ..Script::default() };
+    let (done, _) = play(script, &["append", "e1", "--type", "t", "--data", "d"]);
+    assert_eq!(done.code, Some(5), "{}", done.stderr);
+    assert!(done.stderr.contains("unknown") && done.stderr.contains("twice"), "{}", done.stderr);
+    assert!(!done.stderr.contains("cannot reach"), "{}", done.stderr);
+}
+
+#[test]
+fn an_append_that_fails_in_the_middle_says_how_far_it_came() {
+    let written = Ok(AppendResponse { last_seq: 77, ..AppendResponse::default() });
+    let ended = Err(refused(Code::FailedPrecondition, "EXECUTION_ENDED", None));
+    let script = Script { appends: VecDeque::from([written, ended]), ..Script::default() };
+    let lines = "{\"custom\":{\"type\":\"n\",\"data\":\"1\"}}\n".repeat(1_500);
+    let (done, script) = play_with(script, &["append", "e1"], lines.as_bytes());
+    assert_eq!(done.code, Some(1), "{}", done.stderr);
+    let told = format!("{} events were appended before; the last is seq 77", script.appended[0].events.len());
+    assert!(done.stderr.contains(&told), "{}", done.stderr);
+    assert!(done.stderr.contains("EXECUTION_ENDED"), "{}", done.stderr);
 }
 
 #[test]

@@ -272,7 +272,5 @@ async fn deliver(delivery: Delivery, spool: Arc<Spool>, create: Option<CreateExe
 
 /// Where spools are written: beside the daemon's data, or where temporary files are.
 fn spool_directory() -> PathBuf {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let state = set("XDG_STATE_HOME").or_else(|| set("HOME").map(|home| home.join(".local/state")));
-    state.map_or_else(std::env::temp_dir, |state| state.join("tapeline")).join("spool")
+    crate::config::state_directory().unwrap_or_else(|| std::env::temp_dir().join("tapeline")).join("spool")
 }

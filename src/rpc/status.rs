@@ -98,6 +98,11 @@ fn not_found(execution: impl ToString) -> Fault {
         .with("execution_id", id)
 }
 
+/// Says so if the id is one of a deleted execution, which never comes back.
+fn no_longer(fault: Fault, deleted: bool) -> Fault {
+    if deleted { fault.with("deleted", true) } else { fault }
+}
+
 fn out_of_range(reason: &'static str, message: impl ToString, floor_seq: u64, tail_seq: u64) -> Fault {
     Fault::new(Code::OutOfRange, reason, message).with("floor_seq", floor_seq).with("tail_seq", tail_seq)
 }
@@ -163,7 +168,7 @@ fn of_write(error: WriteError) -> Fault {
         WriteError::Exists { execution, deleted } => {
             let fault =
                 Fault::new(Code::AlreadyExists, "EXECUTION_EXISTS", message).with("execution_id", execution);
-            if deleted { fault.with("deleted", true) } else { fault }
+            no_longer(fault, deleted)
         }
         WriteError::Ended { final_seq, phase } => aborted(Code::FailedPrecondition, "EXECUTION_ENDED")
             .with("final_seq", final_seq)
@@ -221,7 +226,7 @@ pub(super) fn of_read(error: ReadError) -> Status {
 fn of_read_fault(error: ReadError) -> Fault {
     let message = error.to_string();
     match error {
-        ReadError::NotFound { execution } => not_found(execution),
+        ReadError::NotFound { execution, deleted } => no_longer(not_found(execution), deleted),
         ReadError::Trimmed { floor_seq, tail_seq } => {
             out_of_range("CURSOR_TRIMMED", message, floor_seq, tail_seq)
         }
@@ -241,7 +246,7 @@ fn of_read_fault(error: ReadError) -> Fault {
 pub(super) fn of_watch(error: WatchError) -> Status {
     let message = error.to_string();
     match error {
-        WatchError::NotFound { execution } => not_found(execution),
+        WatchError::NotFound { execution, deleted } => no_longer(not_found(execution), deleted),
         WatchError::Trimmed { floor_seq, tail_seq } => {
             out_of_range("CURSOR_TRIMMED", message, floor_seq, tail_seq)
         }

@@ -7,10 +7,12 @@ use tapeline_storage::{ExecutionId, ReadError, Seq};
 #[non_exhaustive]
 pub enum WatchError {
     /// No execution has this id, or it was deleted.
-    #[error("execution {execution} does not exist")]
+    #[error("execution {execution} does not exist{}", if *deleted { " any more" } else { "" })]
     NotFound {
         /// The id that was asked for.
         execution: ExecutionId,
+        /// Whether it is the id of a deleted execution, which never comes back.
+        deleted: bool,
     },
     /// The cursor is older than what is kept; in mid-stream, events were trimmed before they were sent.
     #[error("the cursor is older than what is kept; the first event kept is {floor_seq}")]
@@ -104,7 +106,7 @@ impl WatchError {
     /// What a failed read means to a watcher that wanted the event after `cursor`.
     pub(super) fn reading(error: ReadError, cursor: u64) -> Self {
         match error {
-            ReadError::NotFound { execution } => Self::NotFound { execution },
+            ReadError::NotFound { execution, deleted } => Self::NotFound { execution, deleted },
             ReadError::Trimmed { floor_seq, tail_seq } => Self::Trimmed { floor_seq, tail_seq },
             ReadError::Ahead { floor_seq, tail_seq } => Self::Ahead { floor_seq, tail_seq },
             ReadError::Corrupt { execution, seq, position: _, what } => {

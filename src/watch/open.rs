@@ -176,6 +176,7 @@ impl Watcher {
     async fn look(&mut self) -> Result<(), WatchError> {
         let Log::One(one) = &self.log else { return Ok(()) };
         let head = self.shared.store.head(&one.id).await;
-        self.open(&head.map_err(|error| WatchError::reading(error, 0))?).await
+        let head = head.map_err(|error| WatchError::reading(error, 0))?;
+        self.open(&head).await
     }
 }

@@ -257,7 +257,7 @@ pub(super) fn of_watch(error: WatchError) -> Status {
             replaced("STORE_REPLACED", "store", &expected, &actual)
         }
         WatchError::LogReplaced { expected, actual } => replaced("LOG_REPLACED", "log", &expected, &actual),
-        WatchError::Invalid { field, description } => invalid(field, description),
+        WatchError::Invalid(error) => of_invalid(error),
         WatchError::TooManyWatchers { limit } => {
             Fault::new(Code::ResourceExhausted, "TOO_MANY_WATCHERS", message)
                 .with("limit", limit)

@@ -2,6 +2,8 @@
 
 use tapeline_storage::{ExecutionId, ReadError, Seq};
 
+use crate::execution::invalid::Invalid;
+
 /// Why a watch is refused or breaks off.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -47,13 +49,8 @@ pub enum WatchError {
         actual: String,
     },
     /// A field of the request is wrong.
-    #[error("{field}: {description}")]
-    Invalid {
-        /// Which field.
-        field: String,
-        /// What is wrong with it, a sentence without a full stop.
-        description: String,
-    },
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
     /// As many watchers as the daemon takes are connected.
     #[error("there are {limit} watchers already")]
     TooManyWatchers {
@@ -100,7 +97,7 @@ impl From<EndCause> for WatchError {
 impl WatchError {
     /// A field of the request is wrong.
     pub(super) fn invalid(field: impl Into<String>, description: impl Into<String>) -> Self {
-        Self::Invalid { field: field.into(), description: description.into() }
+        Self::Invalid(Invalid::field(field, description))
     }
 
     /// What a failed read means to a watcher that wanted the event after `cursor`.

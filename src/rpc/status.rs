@@ -186,8 +186,9 @@ fn of_write(error: WriteError) -> Fault {
             of_producer(aborted(Code::PermissionDenied, "PRODUCER_FENCED"), expected_seq, current_epoch)
         }
         WriteError::Rejected(reject) => invalid(reject.field, reject.description),
-        WriteError::TooLarge { what, limit, actual } => {
-            exceeds("INVALID_FIELD", message.clone(), what.to_owned(), message, Excess { limit, actual })
+        // The appender names the field; what comes here has none of its own.
+        WriteError::TooLarge { limit, actual, .. } => {
+            exceeds("INVALID_FIELD", message.clone(), "events".to_owned(), message, Excess { limit, actual })
         }
         WriteError::StreamFailed => {
             Fault::new(Code::Aborted, "STREAM_FAILED", "an earlier append of this stream failed")

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tapeline_storage::limits::{LABEL_KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX};
+use tapeline_storage::limits::{HEAD_TEXT_BYTES_MAX, LABEL_KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX};
 use tapeline_storage::{CreateRequest, ExecutionId, digest_events};
 
 use super::{AppendError, parse_id};
@@ -24,6 +24,14 @@ pub(super) fn parse(request: CreateExecutionRequest) -> Result<CreateRequest, Ap
         id => parse_id(id)?,
     };
     check_labels(&request.labels)?;
+    let texts = [
+        ("session_id", &request.session_id),
+        ("agent_id", &request.agent_id),
+        ("display_name", &request.display_name),
+    ];
+    for (field, text) in texts {
+        Invalid::check_length(field, text, 0, HEAD_TEXT_BYTES_MAX)?;
+    }
     let mut spec = request.spec;
     write_into_spec(&mut spec, "session_id", request.session_id, |spec| &mut spec.session_id)?;
     write_into_spec(&mut spec, "agent_id", request.agent_id, |spec| &mut spec.agent_id)?;

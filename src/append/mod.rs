@@ -16,9 +16,11 @@ use tapeline_storage::{
 use tokio::sync::{Semaphore, watch};
 
 use crate::execution::event::client_batch;
-use crate::execution::invalid::Invalid;
+use crate::execution::invalid::{Excess, Invalid};
 use crate::limits::TRIMS_MAX;
 use crate::proto::v1 as wire;
+
+use trim::STATE_BYTES;
 
 pub use stream::AppendStream;
 
@@ -34,7 +36,30 @@ pub enum AppendError {
     ShuttingDown,
     /// The store's answer.
     #[error(transparent)]
-    Store(#[from] WriteError),
+    Store(WriteError),
+}
+
+impl From<WriteError> for AppendError {
+    /// What is too large for the store is told with the field of the request that it came from.
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::TooLarge { what, limit, actual } => {
+                let description = format!("{what}: {actual}, the limit is {limit}");
+                Invalid::beyond(field_of(what), description, Excess { limit, actual }).into()
+            }
+            error => Self::Store(error),
+        }
+    }
+}
+
+/// Which field makes the store say that this is too large. Most is checked before the store sees it; it
+/// alone knows how many producers an execution has, and a base is all that lies below the floor.
+fn field_of(what: &str) -> &'static str {
+    match what {
+        "producers of an execution" => "producer.id",
+        "bytes of a base" | STATE_BYTES => "floor_seq",
+        _ => "events",
+    }
 }
 
 /// Writes to the store. Cheap to clone.
@@ -129,3 +154,6 @@ fn parse(request: wire::AppendRequest, stream: Option<AppendPlace>) -> Result<Ap
     });
     Ok(AppendRequest { execution, events, expected_last_seq, producer, stream })
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,9 @@ use super::{AppendError, Appender, parse_id};
 use crate::execution::fold::Folded;
 use crate::limits::TRIM_STATE_BYTES_MAX;
 
+/// What is too large when a state is.
+pub(super) const STATE_BYTES: &str = "bytes of the state while it is folded";
+
 impl Appender {
     /// Removes the events below a floor and keeps what they add up to. Returns the floor in force.
     ///
@@ -109,7 +112,7 @@ fn check_state(bytes: usize) -> Result<(), AppendError> {
         return Ok(());
     }
     let (limit, actual) = (TRIM_STATE_BYTES_MAX as u64, bytes as u64);
-    Err(WriteError::TooLarge { what: "bytes of the state while it is folded", limit, actual }.into())
+    Err(WriteError::TooLarge { what: STATE_BYTES, limit, actual }.into())
 }
 
 /// What is stored cannot be folded; at an event, or in the base.

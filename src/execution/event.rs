@@ -33,9 +33,12 @@ pub fn client_batch(events: Vec<Event>) -> Result<Vec<NewEvent>, Invalid> {
     encode(bodies)
 }
 
-/// The first event of an execution.
+/// The first event of an execution. All else in it is bounded, so one that is too large has such a spec.
 pub fn created(created: ExecutionCreated) -> Result<NewEvent, Invalid> {
-    let mut events = encode(vec![Body::Created(created)])?;
+    let mut events = encode(vec![Body::Created(created)]).map_err(|error| match error {
+        Invalid::EventTooLarge { excess, .. } => Invalid::EventTooLarge { field: "spec".to_owned(), excess },
+        error => error,
+    })?;
     Ok(events.pop().expect("one body makes one event"))
 }
 

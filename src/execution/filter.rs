@@ -1,6 +1,10 @@
 //! Which events a watcher wants, by type. Compiled once for each watch, asked for each event.
 
+use super::invalid::{Excess, Invalid};
 use crate::limits::{EVENT_TYPE_BYTES_MAX, EVENT_TYPES_MAX};
+
+/// The field of a request that has the names.
+const FIELD: &str = "event_types";
 
 /// The kinds of events: the fields of `Event.body` with their numbers.
 const BODY_FIELDS: [(&str, u32); 15] = [
@@ -32,27 +36,18 @@ pub struct TypeFilter {
     everything_else_is_unwanted: bool,
 }
 
-/// A filter that is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidFilter {
-    /// Which name, by its place in the list; `None` if the list itself is too long.
-    pub index: Option<usize>,
-    /// What is wrong with it, a sentence without a full stop.
-    pub description: String,
-}
-
 impl TypeFilter {
     /// Compiles a list of names. A name that is no body field is taken as a custom type, for the two
     /// cannot be told apart.
-    pub fn compile(names: &[String]) -> Result<Self, InvalidFilter> {
-        if names.len() > EVENT_TYPES_MAX {
+    pub fn compile(names: &[String]) -> Result<Self, Invalid> {
+        if let Some(excess) = Excess::over(EVENT_TYPES_MAX, names.len()) {
             let description = format!("there are {} names, the limit is {EVENT_TYPES_MAX}", names.len());
-            return Err(InvalidFilter { index: None, description });
+            return Err(Invalid::beyond(FIELD, description, excess));
         }
         let mut filter = Self { everything_else_is_unwanted: !names.is_empty(), ..Self::default() };
         let (mut exact, mut prefixes) = (Vec::new(), Vec::new());
         for (index, name) in names.iter().enumerate() {
-            check(name).map_err(|description| InvalidFilter { index: Some(index), description })?;
+            Invalid::check_length(&format!("{FIELD}[{index}]"), name, 1, EVENT_TYPE_BYTES_MAX)?;
             match name.strip_suffix('*') {
                 Some(prefix) => prefixes.push(prefix.into()),
                 None => exact.push(name.as_str().into()),
@@ -80,16 +75,6 @@ impl TypeFilter {
     fn matches_name(&self, name: &str) -> bool {
         self.names.iter().any(|wanted| **wanted == *name)
             || self.prefixes.iter().any(|prefix| name.starts_with(&**prefix))
-    }
-}
-
-fn check(name: &str) -> Result<(), String> {
-    match name.len() {
-        0 => Err("a name is empty".to_owned()),
-        length if length > EVENT_TYPE_BYTES_MAX => {
-            Err(format!("a name has {length} bytes, the limit is {EVENT_TYPE_BYTES_MAX}"))
-        }
-        _ => Ok(()),
     }
 }
 
@@ -155,10 +140,15 @@ mod tests {
 
     #[test]
     fn empty_long_and_too_many_names_are_refused_with_their_place() {
-        let refused = |names: Vec<String>| TypeFilter::compile(&names).expect_err("it is refused").index;
-        assert_eq!(refused(vec!["output".into(), String::new()]), Some(1));
-        assert_eq!(refused(vec!["x".repeat(EVENT_TYPE_BYTES_MAX + 1)]), Some(0));
-        assert_eq!(refused(vec!["x".into(); EVENT_TYPES_MAX + 1]), None);
+        let refused = |names: Vec<String>| match TypeFilter::compile(&names).expect_err("it is refused") {
+            Invalid::Field { field, excess, .. } => (field, excess),
+            other => panic!("another error: {other}"),
+        };
+        assert_eq!(refused(vec!["output".into(), String::new()]), ("event_types[1]".into(), None));
+        let long = Excess::over(EVENT_TYPE_BYTES_MAX, EVENT_TYPE_BYTES_MAX + 1);
+        assert_eq!(refused(vec!["x".repeat(EVENT_TYPE_BYTES_MAX + 1)]), ("event_types[0]".into(), long));
+        let many = Excess::over(EVENT_TYPES_MAX, EVENT_TYPES_MAX + 1);
+        assert_eq!(refused(vec!["x".into(); EVENT_TYPES_MAX + 1]), ("event_types".into(), many));
         assert!(TypeFilter::compile(&["x".repeat(EVENT_TYPE_BYTES_MAX)]).is_ok());
     }
 }

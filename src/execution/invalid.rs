@@ -54,6 +54,11 @@ impl Invalid {
         Self::Field { field: field.into(), description: description.into(), excess: None }
     }
 
+    /// A field whose number, length or count passes a limit.
+    pub fn beyond(field: impl Into<String>, description: impl Into<String>, excess: Excess) -> Self {
+        Self::Field { field: field.into(), description: description.into(), excess: Some(excess) }
+    }
+
     /// A text that must have `length_min` to `length_max` bytes.
     pub fn check_length(field: &str, text: &str, length_min: usize, length_max: usize) -> Result<(), Self> {
         if text.len() < length_min {
@@ -61,11 +66,10 @@ impl Invalid {
         }
         match Excess::over(length_max, text.len()) {
             None => Ok(()),
-            Some(excess) => Err(Self::Field {
-                field: field.into(),
-                description: format!("has {} bytes, the limit is {length_max}", text.len()),
-                excess: Some(excess),
-            }),
+            Some(excess) => {
+                let description = format!("has {} bytes, the limit is {length_max}", text.len());
+                Err(Self::beyond(field, description, excess))
+            }
         }
     }
 }

@@ -52,9 +52,7 @@ pub(super) fn check_one(log: &Log, request: &WatchRequest, answer: Result<Seen, 
             return assert_eq!((floor_seq, tail_seq), (log.floor, log.tail));
         }
         Err(WatchError::Ahead { .. }) => return assert!(cursor > log.tail),
-        Err(
-            WatchError::Invalid { .. } | WatchError::LogReplaced { .. } | WatchError::StoreReplaced { .. },
-        ) => {
+        Err(WatchError::Invalid(_) | WatchError::LogReplaced { .. } | WatchError::StoreReplaced { .. }) => {
             return;
         }
         Err(error) => panic!("{error:?}"),

@@ -98,6 +98,11 @@ fn not_found(execution: impl ToString) -> Fault {
         .with("execution_id", id)
 }
 
+/// Says so if the id is one of a deleted execution, which never comes back.
+fn no_longer(fault: Fault, deleted: bool) -> Fault {
+    if deleted { fault.with("deleted", true) } else { fault }
+}
+
 fn out_of_range(reason: &'static str, message: impl ToString, floor_seq: u64, tail_seq: u64) -> Fault {
     Fault::new(Code::OutOfRange, reason, message).with("floor_seq", floor_seq).with("tail_seq", tail_seq)
 }
@@ -163,7 +168,7 @@ fn of_write(error: WriteError) -> Fault {
         WriteError::Exists { execution, deleted } => {
             let fault =
                 Fault::new(Code::AlreadyExists, "EXECUTION_EXISTS", message).with("execution_id", execution);
-            if deleted { fault.with("deleted", true) } else { fault }
+            no_longer(fault, deleted)
         }
         WriteError::Ended { final_seq, phase } => aborted(Code::FailedPrecondition, "EXECUTION_ENDED")
             .with("final_seq", final_seq)
@@ -181,8 +186,9 @@ fn of_write(error: WriteError) -> Fault {
             of_producer(aborted(Code::PermissionDenied, "PRODUCER_FENCED"), expected_seq, current_epoch)
         }
         WriteError::Rejected(reject) => invalid(reject.field, reject.description),
-        WriteError::TooLarge { what, limit, actual } => {
-            exceeds("INVALID_FIELD", message.clone(), what.to_owned(), message, Excess { limit, actual })
+        // The appender names the field; what comes here has none of its own.
+        WriteError::TooLarge { limit, actual, .. } => {
+            exceeds("INVALID_FIELD", message.clone(), "events".to_owned(), message, Excess { limit, actual })
         }
         WriteError::StreamFailed => {
             Fault::new(Code::Aborted, "STREAM_FAILED", "an earlier append of this stream failed")
@@ -221,7 +227,7 @@ pub(super) fn of_read(error: ReadError) -> Status {
 fn of_read_fault(error: ReadError) -> Fault {
     let message = error.to_string();
     match error {
-        ReadError::NotFound { execution } => not_found(execution),
+        ReadError::NotFound { execution, deleted } => no_longer(not_found(execution), deleted),
         ReadError::Trimmed { floor_seq, tail_seq } => {
             out_of_range("CURSOR_TRIMMED", message, floor_seq, tail_seq)
         }
@@ -241,7 +247,7 @@ fn of_read_fault(error: ReadError) -> Fault {
 pub(super) fn of_watch(error: WatchError) -> Status {
     let message = error.to_string();
     match error {
-        WatchError::NotFound { execution } => not_found(execution),
+        WatchError::NotFound { execution, deleted } => no_longer(not_found(execution), deleted),
         WatchError::Trimmed { floor_seq, tail_seq } => {
             out_of_range("CURSOR_TRIMMED", message, floor_seq, tail_seq)
         }
@@ -252,7 +258,7 @@ pub(super) fn of_watch(error: WatchError) -> Status {
             replaced("STORE_REPLACED", "store", &expected, &actual)
         }
         WatchError::LogReplaced { expected, actual } => replaced("LOG_REPLACED", "log", &expected, &actual),
-        WatchError::Invalid { field, description } => invalid(field, description),
+        WatchError::Invalid(error) => of_invalid(error),
         WatchError::TooManyWatchers { limit } => {
             Fault::new(Code::ResourceExhausted, "TOO_MANY_WATCHERS", message)
                 .with("limit", limit)

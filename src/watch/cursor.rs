@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tapeline_storage::limits::EXECUTION_ID_BYTES_MAX;
 use tapeline_storage::{ExecutionId, Head, Seq};
 
 use super::error::WatchError;
 use crate::execution::filter::TypeFilter;
+use crate::execution::invalid::{Excess, Invalid};
 use crate::limits::{
     FILTER_LABEL_KEY_BYTES_MAX, FILTER_LABEL_VALUE_BYTES_MAX, FILTER_LABELS_MAX, HEARTBEAT_DEFAULT,
     HEARTBEAT_MAX, HEARTBEAT_MIN,
@@ -70,6 +72,7 @@ impl TryFrom<WatchRequest> for WatchPlan {
     type Error = WatchError;
 
     fn try_from(request: WatchRequest) -> Result<Self, WatchError> {
+        Invalid::check_length("execution_id", &request.execution_id, 1, EXECUTION_ID_BYTES_MAX)?;
         let execution = ExecutionId::parse(&request.execution_id)
             .map_err(|error| WatchError::invalid("execution_id", error.to_string()))?;
         let on_trimmed = match WireOnTrimmed::try_from(request.on_trimmed) {
@@ -86,7 +89,7 @@ impl TryFrom<WatchRequest> for WatchPlan {
             wait_for_create: request.wait_for_create,
             on_trimmed,
             heartbeat: parse_heartbeat(request.heartbeat_interval)?,
-            filter: parse_filter(&request.event_types)?,
+            filter: TypeFilter::compile(&request.event_types)?,
         })
     }
 }
@@ -103,7 +106,7 @@ impl TryFrom<WatchAllRequest> for WatchAllPlan {
             after_position: (!request.live).then_some(request.after_position),
             store_id: non_empty(request.store_id),
             heartbeat: parse_heartbeat(request.heartbeat_interval)?,
-            filter: parse_filter(&request.event_types)?,
+            filter: TypeFilter::compile(&request.event_types)?,
             labels: request.labels,
         })
     }
@@ -136,37 +139,26 @@ fn parse_heartbeat(interval: Option<prost_types::Duration>) -> Result<Duration, 
         }
         _ => None,
     };
-    let too_short =
-        || WatchError::invalid("heartbeat_interval", format!("it must be at least {HEARTBEAT_MIN:?}"));
-    let interval = interval.filter(|interval| *interval >= HEARTBEAT_MIN).ok_or_else(too_short)?;
-    Ok(interval.min(HEARTBEAT_MAX))
+    let (field, description) = ("heartbeat_interval", format!("it must be at least {HEARTBEAT_MIN:?}"));
+    match interval {
+        None => Err(WatchError::invalid(field, description)),
+        Some(interval) if interval < HEARTBEAT_MIN => {
+            let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+            let excess = Excess { limit: millis(HEARTBEAT_MIN), actual: millis(interval) };
+            Err(Invalid::beyond(field, description, excess).into())
+        }
+        Some(interval) => Ok(interval.min(HEARTBEAT_MAX)),
+    }
 }
 
-fn parse_filter(names: &[String]) -> Result<TypeFilter, WatchError> {
-    TypeFilter::compile(names).map_err(|invalid| {
-        let field = invalid.index.map(|index| format!("event_types[{index}]"));
-        WatchError::invalid(field.unwrap_or_else(|| "event_types".to_owned()), invalid.description)
-    })
-}
-
-fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), WatchError> {
-    if labels.len() > FILTER_LABELS_MAX {
+fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), Invalid> {
+    if let Some(excess) = Excess::over(FILTER_LABELS_MAX, labels.len()) {
         let description = format!("there are {}, the limit is {FILTER_LABELS_MAX}", labels.len());
-        return Err(WatchError::invalid("labels", description));
+        return Err(Invalid::beyond("labels", description, excess));
     }
     for (key, value) in labels {
-        if key.is_empty() || key.len() > FILTER_LABEL_KEY_BYTES_MAX {
-            let description =
-                format!("a key has 1 to {FILTER_LABEL_KEY_BYTES_MAX} bytes, this one has {}", key.len());
-            return Err(WatchError::invalid("labels", description));
-        }
-        if value.len() > FILTER_LABEL_VALUE_BYTES_MAX {
-            let description = format!(
-                "a value has at most {FILTER_LABEL_VALUE_BYTES_MAX} bytes, this one has {}",
-                value.len()
-            );
-            return Err(WatchError::invalid(format!("labels[{key}]"), description));
-        }
+        Invalid::check_length("labels.key", key, 1, FILTER_LABEL_KEY_BYTES_MAX)?;
+        Invalid::check_length(&format!("labels[{key}]"), value, 0, FILTER_LABEL_VALUE_BYTES_MAX)?;
     }
     Ok(())
 }
@@ -206,11 +198,15 @@ mod tests {
         WireStart::Since(prost_types::Timestamp { seconds, nanos })
     }
 
-    fn field(refused: Result<impl Sized, WatchError>) -> String {
+    fn refused(refused: Result<impl Sized, WatchError>) -> (String, Option<Excess>) {
         match refused.map(|_| ()).expect_err("it is refused") {
-            WatchError::Invalid { field, .. } => field,
+            WatchError::Invalid(Invalid::Field { field, excess, .. }) => (field, excess),
             other => panic!("another error: {other}"),
         }
+    }
+
+    fn field(result: Result<impl Sized, WatchError>) -> String {
+        refused(result).0
     }
 
     #[test]
@@ -257,6 +253,24 @@ mod tests {
         assert_eq!(all(WatchAllRequest { labels, ..Default::default() }), "labels[k]");
         let labels = (0..=FILTER_LABELS_MAX).map(|n| (n.to_string(), String::new())).collect();
         assert_eq!(all(WatchAllRequest { labels, ..Default::default() }), "labels");
+    }
+
+    #[test]
+    fn a_limit_that_is_passed_is_told_with_what_passes_it() {
+        let watch =
+            |request| refused(WatchPlan::try_from(request)).1.map(|excess| (excess.limit, excess.actual));
+        assert_eq!(watch(WatchRequest { execution_id: "x".repeat(129), ..request() }), Some((128, 129)));
+        assert_eq!(watch(WatchRequest { event_types: vec!["x".into(); 65], ..request() }), Some((64, 65)));
+        assert_eq!(watch(WatchRequest { event_types: vec!["x".repeat(257)], ..request() }), Some((256, 257)));
+        let heartbeat_interval = Some(prost_types::Duration { seconds: 0, nanos: 99_999_999 });
+        assert_eq!(watch(WatchRequest { heartbeat_interval, ..request() }), Some((100, 99)));
+        let all = |labels| {
+            let request = WatchAllRequest { labels, ..Default::default() };
+            refused(WatchAllPlan::try_from(request)).1.map(|excess| (excess.limit, excess.actual))
+        };
+        assert_eq!(all((0..33).map(|n| (n.to_string(), String::new())).collect()), Some((32, 33)));
+        assert_eq!(all([("k".repeat(64), String::new())].into()), Some((63, 64)));
+        assert_eq!(all([("k".into(), "v".repeat(257))].into()), Some((256, 257)));
     }
 
     #[test]

@@ -2,15 +2,19 @@
 
 use tapeline_storage::{ExecutionId, ReadError, Seq};
 
+use crate::execution::invalid::Invalid;
+
 /// Why a watch is refused or breaks off.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WatchError {
     /// No execution has this id, or it was deleted.
-    #[error("execution {execution} does not exist")]
+    #[error("execution {execution} does not exist{}", if *deleted { " any more" } else { "" })]
     NotFound {
         /// The id that was asked for.
         execution: ExecutionId,
+        /// Whether it is the id of a deleted execution, which never comes back.
+        deleted: bool,
     },
     /// The cursor is older than what is kept; in mid-stream, events were trimmed before they were sent.
     #[error("the cursor is older than what is kept; the first event kept is {floor_seq}")]
@@ -45,13 +49,8 @@ pub enum WatchError {
         actual: String,
     },
     /// A field of the request is wrong.
-    #[error("{field}: {description}")]
-    Invalid {
-        /// Which field.
-        field: String,
-        /// What is wrong with it, a sentence without a full stop.
-        description: String,
-    },
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
     /// As many watchers as the daemon takes are connected.
     #[error("there are {limit} watchers already")]
     TooManyWatchers {
@@ -98,13 +97,13 @@ impl From<EndCause> for WatchError {
 impl WatchError {
     /// A field of the request is wrong.
     pub(super) fn invalid(field: impl Into<String>, description: impl Into<String>) -> Self {
-        Self::Invalid { field: field.into(), description: description.into() }
+        Self::Invalid(Invalid::field(field, description))
     }
 
     /// What a failed read means to a watcher that wanted the event after `cursor`.
     pub(super) fn reading(error: ReadError, cursor: u64) -> Self {
         match error {
-            ReadError::NotFound { execution } => Self::NotFound { execution },
+            ReadError::NotFound { execution, deleted } => Self::NotFound { execution, deleted },
             ReadError::Trimmed { floor_seq, tail_seq } => Self::Trimmed { floor_seq, tail_seq },
             ReadError::Ahead { floor_seq, tail_seq } => Self::Ahead { floor_seq, tail_seq },
             ReadError::Corrupt { execution, seq, position: _, what } => {

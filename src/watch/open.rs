@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use tapeline_storage::{Head, ReadError, Seq};
+use tapeline_storage::{Head, Seq};
 
 use super::Shared;
 use super::cursor::{OnTrimmed, Start, WatchAllPlan, WatchPlan};
@@ -34,11 +34,14 @@ pub(super) async fn one(
         error: Arc::from(""),
     };
     let mut watcher = Watcher::new(shared, entry, Log::One(one), plan.filter, plan.heartbeat);
-    let head = watcher.shared.store.head(&plan.execution).await;
-    match head {
-        Ok(head) => watcher.open(&head).await?,
-        Err(ReadError::NotFound { .. }) if plan.wait_for_create => watcher.wait_for_create(),
-        Err(error) => return Err(WatchError::reading(error, 0)),
+    match watcher.look().await {
+        Err(WatchError::NotFound { deleted, .. }) if plan.wait_for_create => {
+            watcher.wait_for_create();
+            if deleted {
+                watcher.end(Reason::Deleted);
+            }
+        }
+        opened => opened?,
     }
     Ok(watcher)
 }
@@ -156,14 +159,24 @@ impl Watcher {
         }
     }
 
-    /// Begins if the execution exists by now.
+    /// Begins if the execution exists by now, ends if it was there and is gone: its id is never used again.
     async fn look_for_creation(&mut self) -> Result<(), WatchError> {
+        match self.look().await {
+            Err(WatchError::NotFound { deleted, .. }) => {
+                if deleted {
+                    self.end(Reason::Deleted);
+                }
+                Ok(())
+            }
+            opened => opened,
+        }
+    }
+
+    /// Begins, if the execution exists. Nothing is said if it does not.
+    async fn look(&mut self) -> Result<(), WatchError> {
         let Log::One(one) = &self.log else { return Ok(()) };
         let head = self.shared.store.head(&one.id).await;
-        match head {
-            Ok(head) => self.open(&head).await,
-            Err(ReadError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(WatchError::reading(error, 0)),
-        }
+        let head = head.map_err(|error| WatchError::reading(error, 0))?;
+        self.open(&head).await
     }
 }

@@ -152,10 +152,12 @@ pub enum WriteError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
     /// No execution has this id, or it was deleted.
-    #[error("execution {execution} does not exist")]
+    #[error("execution {execution} does not exist{}", if *deleted { " any more" } else { "" })]
     NotFound {
         /// The id that was asked for.
         execution: ExecutionId,
+        /// Whether it is the id of a deleted execution, which never comes back.
+        deleted: bool,
     },
     /// The cursor is older than what is kept.
     #[error("events up to {} are gone; the first one kept is {floor_seq}", floor_seq.saturating_sub(1))]
@@ -196,7 +198,7 @@ pub enum ReadError {
 impl From<ReadError> for WriteError {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::NotFound { execution } => Self::NotFound { execution },
+            ReadError::NotFound { execution, deleted: _ } => Self::NotFound { execution },
             ReadError::Failed => Self::Failed,
             ReadError::Closing => Self::Closing,
             other => Self::Read(other),

@@ -53,7 +53,8 @@ async fn an_id_is_made_when_none_is_given_and_a_deleted_one_is_never_used_again(
     let delete = DeleteExecutionRequest { execution_id: made.id.clone() };
     client.delete_execution(delete.clone()).await.expect("it exists");
     let not_found = [("execution_id", made.id.as_str())];
-    refused(client.get_execution(get(&made.id)).await, Code::NotFound, "EXECUTION_NOT_FOUND").says(not_found);
+    let gone = [("execution_id", made.id.as_str()), ("deleted", "true")];
+    refused(client.get_execution(get(&made.id)).await, Code::NotFound, "EXECUTION_NOT_FOUND").says(gone);
     refused(client.delete_execution(delete).await, Code::NotFound, "EXECUTION_NOT_FOUND").says(not_found);
     refused(client.create_execution(creation(&made.id)).await, Code::AlreadyExists, "EXECUTION_EXISTS")
         .says([("execution_id", made.id.as_str()), ("deleted", "true")]);

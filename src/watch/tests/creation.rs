@@ -1,6 +1,7 @@
 //! Watching an execution that does not exist yet.
 
 use super::support::{House, name, request, words};
+use crate::limits::SUBSCRIPTION_SLICES_MAX;
 use crate::proto::v1::watch_request::Start;
 use crate::proto::v1::{WatchRequest, watch_response::Frame};
 use crate::watch::WatchError;
@@ -12,7 +13,10 @@ fn waiting() -> WatchRequest {
 #[tokio::test]
 async fn without_being_asked_to_wait_it_is_an_error() {
     let house = House::open().await;
-    assert_eq!(house.refused(request("run")).await, WatchError::NotFound { execution: name("run") });
+    assert_eq!(
+        house.refused(request("run")).await,
+        WatchError::NotFound { execution: name("run"), deleted: false }
+    );
     assert_eq!(house.watches.count(), 0, "who was refused is not on the list");
 }
 
@@ -74,5 +78,30 @@ async fn an_execution_that_is_gone_before_the_watcher_looks_ends_the_watch() {
     client.frame().await;
     house.create("run").await;
     house.delete("run").await;
+    assert_eq!(words(&client.rest().await), ["end REASON_DELETED 0"]);
+}
+
+#[tokio::test]
+async fn an_id_that_was_deleted_before_is_not_waited_for() {
+    let house = House::open().await;
+    house.create("run").await;
+    house.delete("run").await;
+    let mut client = house.watch(waiting()).await;
+    assert_eq!(words(&client.rest().await), ["hello 0..=0", "end REASON_DELETED 0"]);
+    assert_eq!(
+        house.refused(request("run")).await,
+        WatchError::NotFound { execution: name("run"), deleted: true }
+    );
+}
+
+#[tokio::test]
+async fn one_that_came_and_went_while_the_subscription_overflowed_ends_the_watch() {
+    let house = House::open().await;
+    let mut client = house.watch(waiting()).await;
+    client.frame().await;
+    house.create("run").await;
+    house.append_each("run", 2 * SUBSCRIPTION_SLICES_MAX).await;
+    house.delete("run").await;
+    house.handed_out("probe").await;
     assert_eq!(words(&client.rest().await), ["end REASON_DELETED 0"]);
 }

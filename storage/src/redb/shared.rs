@@ -12,7 +12,7 @@ use super::files::{DirGuard, Sidecar, Space};
 use super::journal::Journal;
 use super::queue::{Queue, Shut};
 use super::signals::Signals;
-use super::slots::{Slot, Slots};
+use super::slots::{Slot, Slots, State};
 use super::unsealed::Unsealed;
 use crate::{Clock, CommitHook, ExecutionId, Head, Position, ReadError, Rules, StoreId};
 
@@ -139,9 +139,10 @@ impl Shared {
         id: &ExecutionId,
     ) -> Result<(Arc<Slot>, Arc<Head>), ReadError> {
         let slot = self.slot(id).await?;
-        match slot.head() {
-            Some(head) => Ok((slot, head)),
-            None => Err(ReadError::NotFound { execution: id.clone() }),
+        match slot.state() {
+            State::Present(head) => Ok((slot, head)),
+            State::Absent => Err(ReadError::NotFound { execution: id.clone(), deleted: false }),
+            State::Deleted { .. } => Err(ReadError::NotFound { execution: id.clone(), deleted: true }),
         }
     }
 

@@ -76,8 +76,10 @@ async fn a_deleted_execution_is_gone_for_good_and_its_id_is_never_used_again() {
     fixture.store.delete(&id_of("a")).await.expect("it is there");
     for since in Since::ALL {
         fixture = fixture.after(since).await;
-        let not_found = ReadError::NotFound { execution: id_of("a") };
-        assert_eq!(fixture.store.head(&id_of("a")).await.expect_err("deleted"), not_found);
+        let not_found = |id, deleted| ReadError::NotFound { execution: id_of(id), deleted };
+        assert_eq!(fixture.store.head(&id_of("a")).await.expect_err("deleted"), not_found("a", true));
+        let never = fixture.store.head(&id_of("never")).await;
+        assert_eq!(never.expect_err("it never was"), not_found("never", false));
         let execution = id_of("a");
         let exists = WriteError::Exists { execution: execution.clone(), deleted: true };
         assert_eq!(fixture.store.create(creation("a", &[])).await.expect_err("taken"), exists);

@@ -46,7 +46,7 @@ async fn a_trim_and_a_deletion_hold_for_what_is_sealed_before_and_after() {
         let trimmed = fixture.store.read(&id_of("a"), 2, PageSize::default()).await;
         assert_eq!(trimmed.map(|_| ()), Err(ReadError::Trimmed { floor_seq: 4, tail_seq: 6 }));
         let gone = fixture.store.read(&id_of("c"), 0, PageSize::default()).await;
-        assert_eq!(gone.map(|_| ()), Err(ReadError::NotFound { execution: id_of("c") }));
+        assert_eq!(gone.map(|_| ()), Err(ReadError::NotFound { execution: id_of("c"), deleted: true }));
     }
 }
 

@@ -24,8 +24,9 @@ pub(super) async fn everything(store: &RedbStore, model: &Model) {
 /// One execution: its head, its base, its events in small pages, its times.
 pub(super) async fn log(store: &RedbStore, model: &Model, execution: &ExecutionId, page: usize) {
     let Some(log) = model.logs.get(execution) else {
+        let deleted = model.deleted.contains(execution);
         let error = store.head(execution).await.expect_err("the model has no such execution");
-        assert_eq!(error, ReadError::NotFound { execution: execution.clone() });
+        assert_eq!(error, ReadError::NotFound { execution: execution.clone(), deleted });
         return;
     };
     let head = store.head(execution).await.expect("the model has this execution");

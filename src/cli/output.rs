@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
 
 use super::exit::CliError;
-use super::printable::printable_json;
+use super::printable::{printable, printable_json};
 
 /// How a verb shows its data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -68,8 +68,9 @@ pub(crate) fn is_reader_gone() -> bool {
 }
 
 /// Says something to the person at the terminal, on standard error. Nobody there to hear it is fine.
+/// It may quote what others wrote, an input that is wrong for one; none of that reaches the terminal raw.
 pub(crate) fn talk(text: &str) {
-    let _ = writeln!(io::stderr(), "tapeline: {text}");
+    let _ = writeln!(io::stderr(), "tapeline: {}", printable(text));
 }
 
 /// Colours, if standard output is a terminal that wants them.

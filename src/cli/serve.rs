@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::Args;
 use tapeline_storage::StoreId;
 
+use super::printable::printable;
 use crate::config::{Config, LogFormat, Overrides};
 use crate::{daemon, logging};
 
@@ -77,6 +78,6 @@ fn say_ready(addr: SocketAddr, store_id: StoreId) {
 
 #[allow(clippy::print_stderr, reason = "the last word of a daemon, also where no log was set up")]
 fn fail(error: &dyn std::fmt::Display, code: u8) -> ExitCode {
-    eprintln!("tapeline: {error}");
+    eprintln!("tapeline: {}", printable(&error.to_string()));
     ExitCode::from(code)
 }

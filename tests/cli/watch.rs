@@ -215,3 +215,25 @@ fn control_characters_are_made_visible_and_raw_bytes_are_left_alone() {
     let raw = daemon.shell(&["logs", "e1", "-o", "raw", "--types", "output"]);
     assert_eq!((raw.code, raw.stdout.as_slice()), (Some(1), b"\x1b[31m\0\xff\n".as_slice()));
 }
+
+#[test]
+fn an_error_that_quotes_its_input_sends_no_control_characters_to_the_terminal() {
+    let daemon = Daemon::start();
+    daemon.ok(&["create", "e1"]);
+    let harmful = |letter: char| (letter.is_control() && letter != '\n') || letter == '\u{202e}';
+    for line in [
+        r#"{"\u001b[2J\u009b1m":1}"#,
+        r#"{"phase_changed":{"phase":"\u001b]0;title\u0007\u202e"}}"#,
+        r#"{"output":{"stream":"STREAM_STDOUT","\u001b[31m":""}}"#,
+    ] {
+        let done = daemon.shell_with(&["append", "e1"], line.as_bytes());
+        assert_eq!(done.code, Some(2), "{line}");
+        assert!(done.stderr.contains("\\x1b"), "{line}: {:?}", done.stderr);
+        assert!(!done.stderr.chars().any(harmful), "{line}: {:?}", done.stderr);
+    }
+    let cursor = daemon.path("cursor");
+    std::fs::write(&cursor, r#"{"store_id":"\u001b[2J","log_id":"l","seq":0}"#).unwrap();
+    let done = daemon.shell(&["watch", "e1", "--no-follow", "--cursor-file", cursor.to_str().unwrap()]);
+    assert_eq!(done.code, Some(5));
+    assert!(!done.stderr.chars().any(harmful), "{:?}", done.stderr);
+}

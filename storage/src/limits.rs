@@ -38,6 +38,8 @@ pub const RECORD_BODY_BYTES_MAX: usize = APPEND_BYTES_MAX + MIB;
 pub const QUEUE_REQUESTS_MAX: usize = 65_536;
 /// Payload bytes that wait for the writer. More: the caller waits, see [`QUEUE_WAIT_MAX_MS`].
 pub const QUEUE_BYTES_MAX: usize = 64 * MIB;
+/// What an event takes in the queue besides its bytes, so that many empty ones count too.
+pub const QUEUE_EVENT_OVERHEAD_BYTES: usize = 96;
 /// How long a caller waits for a place in the queue, in milliseconds; then `WriteError::Busy`.
 pub const QUEUE_WAIT_MAX_MS: u64 = 5_000;
 /// Events the writer takes into one commit; what is left waits for the next one.
@@ -94,6 +96,10 @@ pub const FREE_BYTES_RESUME: u64 = 48 * MIB as u64;
 pub const KEEPER_TICK_MS: u64 = 200;
 /// How long the sidecar waits at least between two writes while positions move, in milliseconds.
 pub const SIDECAR_INTERVAL_MS: u64 = 5_000;
+
+/// How long a failed store waits for the mark that it leaves for the next start, in milliseconds. Longer:
+/// the failure is told without it.
+pub const IO_FAILED_MARK_MAX_MS: u64 = 150;
 
 const _: () = {
     assert!(FREE_BYTES_RESUME >= BALLAST_BYTES + FREE_BYTES_MIN);

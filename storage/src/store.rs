@@ -87,7 +87,8 @@ pub trait EventStore: Send + Sync + 'static {
     /// Resolves when the store has failed and the process must end; says why. Never otherwise.
     fn failed(&self) -> BoxFuture<'static, String>;
 
-    /// Refuses new writes, finishes those in the queue, closes the files. Reads fail afterwards.
+    /// Refuses new writes, finishes those in the queue, closes the files. Reads that need
+    /// the files fail afterwards.
     fn close(&self) -> BoxFuture<'_, ()>;
 }
 

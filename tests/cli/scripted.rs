@@ -3,7 +3,6 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
-use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

@@ -168,7 +168,7 @@ fn check_events(events: &[NewEvent]) -> Result<(), WriteError> {
 
 /// Bytes that an event brings into its record. Not only the payload counts, so that a hundred thousand
 /// events with long texts are not let through as empty ones.
-fn record_bytes(event: &NewEvent) -> usize {
+pub(super) fn record_bytes(event: &NewEvent) -> usize {
     let change = event.head_change.as_deref().map_or(0, |change| {
         let texts = [&change.error, &change.session_id, &change.agent_id, &change.display_name];
         texts.into_iter().flatten().map(String::len).sum()

@@ -15,6 +15,8 @@ use crate::{Head, ListPage, ListQuery, ReadError};
 /// One page of heads, newest execution first.
 pub(super) async fn list(shared: &Arc<Shared>, query: ListQuery) -> Result<ListPage, ReadError> {
     let shared = shared.clone();
+    // A page of nothing would never come to an end.
+    let query = ListQuery { heads_max: query.heads_max.max(1), ..query };
     let page = on_blocking_thread(move || shared.with_files(|files| page(&shared, files, &query)));
     page.await.map_err(|error| error.into_read_error(None))
 }
@@ -47,7 +49,7 @@ fn page(shared: &Shared, files: &OpenFiles, query: &ListQuery) -> Result<ListPag
 /// The newest of what was found, and where the next page begins.
 fn cut(found: BTreeMap<u64, Arc<Head>>, through: u64, heads_max: usize) -> ListPage {
     let more = found.len() > heads_max;
-    let heads: Vec<Arc<Head>> = found.into_values().rev().take(heads_max.max(1)).collect();
+    let heads: Vec<Arc<Head>> = found.into_values().rev().take(heads_max).collect();
     let next_before = match heads.last() {
         Some(head) if more => Some(head.number),
         _ => (through > 1).then_some(through),

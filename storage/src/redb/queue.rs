@@ -8,9 +8,12 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use super::admit::record_bytes;
 use super::slots::Slot;
-use crate::limits::{QUEUE_BYTES_MAX, QUEUE_REQUESTS_MAX, QUEUE_WAIT_MAX_MS};
-use crate::{AppendOutcome, AppendRequest, CreateOutcome, CreateRequest, Seq, TrimRequest, WriteError};
+use crate::limits::{QUEUE_BYTES_MAX, QUEUE_EVENT_OVERHEAD_BYTES, QUEUE_REQUESTS_MAX, QUEUE_WAIT_MAX_MS};
+use crate::{
+    AppendOutcome, AppendRequest, CreateOutcome, CreateRequest, NewEvent, Seq, TrimRequest, WriteError,
+};
 
 /// Answers one request.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, WriteError>>;
@@ -102,13 +105,26 @@ pub(super) struct Queue {
 }
 
 impl Job {
-    /// Payload bytes, as they count in the queue and in a commit.
+    /// Payload bytes, as they count in a commit.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Create { request, .. } => request.events.iter().map(|event| event.payload.len()).sum(),
             Self::Append { request, .. } => request.events.iter().map(|event| event.payload.len()).sum(),
             Self::Trim { request, .. } => request.base.as_ref().map_or(0, bytes::Bytes::len),
             Self::Delete { .. } => 0,
+        }
+    }
+
+    /// Bytes it takes while it waits: everything it holds of its events, and what each event costs by
+    /// itself.
+    fn queued_bytes(&self) -> usize {
+        let held = |events: &[NewEvent]| {
+            events.iter().map(|event| record_bytes(event) + QUEUE_EVENT_OVERHEAD_BYTES).sum()
+        };
+        match self {
+            Self::Create { request, .. } => held(&request.events),
+            Self::Append { request, .. } => held(&request.events),
+            Self::Trim { .. } | Self::Delete { .. } => self.bytes(),
         }
     }
 
@@ -151,7 +167,7 @@ impl Queue {
     /// Puts a job into the queue, waiting for its places.
     pub(super) async fn put(&self, slot: Arc<Slot>, job: Job) -> Result<(), WriteError> {
         let wait = Duration::from_millis(QUEUE_WAIT_MAX_MS);
-        let places = match tokio::time::timeout(wait, self.places(job.bytes())).await {
+        let places = match tokio::time::timeout(wait, self.places(job.queued_bytes())).await {
             Ok(places) => places?,
             Err(_) => return Err(WriteError::Busy),
         };
@@ -201,9 +217,9 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ExecutionId;
     use crate::redb::archive::Archived;
     use crate::redb::slots::Slots;
-    use crate::{ExecutionId, NewEvent};
 
     fn slot() -> Arc<Slot> {
         let (slots, id) = (Slots::new(), ExecutionId::parse("a").expect("an id"));
@@ -211,8 +227,10 @@ mod tests {
         slots.insert(&id, Archived::Absent, epoch).expect("nothing was sealed")
     }
 
+    /// An append that takes so many bytes of the queue.
     fn job(bytes: usize) -> Job {
-        let event = NewEvent { payload: vec![0; bytes].into(), ..NewEvent::default() };
+        let payload = vec![0; bytes - QUEUE_EVENT_OVERHEAD_BYTES].into();
+        let event = NewEvent { payload, ..NewEvent::default() };
         let request = AppendRequest {
             execution: ExecutionId::parse("a").expect("an id"),
             events: vec![event],
@@ -226,14 +244,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_caller_waits_for_a_place_and_is_busy_after_five_seconds() {
         let (queue, receiver) = Queue::new();
-        queue.put(slot(), job(QUEUE_BYTES_MAX - 10)).await.expect("there is room");
+        queue.put(slot(), job(QUEUE_BYTES_MAX - 100)).await.expect("there is room");
         let begun = tokio::time::Instant::now();
-        assert_eq!(queue.put(slot(), job(11)).await, Err(WriteError::Busy));
+        assert_eq!(queue.put(slot(), job(101)).await, Err(WriteError::Busy));
         assert_eq!(begun.elapsed(), Duration::from_millis(QUEUE_WAIT_MAX_MS));
-        queue.put(slot(), job(10)).await.expect("as much as there is room for");
+        queue.put(slot(), job(100)).await.expect("as much as there is room for");
         assert_eq!(queue.queued(), 2);
         drop(receiver.recv().expect("the first one is there"));
-        queue.put(slot(), job(11)).await.expect("its place was given back");
+        queue.put(slot(), job(101)).await.expect("its place was given back");
     }
 
     #[tokio::test]
@@ -243,13 +261,13 @@ mod tests {
         let queue = Arc::new(queue);
         let waiting = tokio::spawn({
             let queue = queue.clone();
-            async move { queue.put(slot(), job(1)).await }
+            async move { queue.put(slot(), job(100)).await }
         });
         tokio::task::yield_now().await;
         queue.shut(Shut::Failed);
         queue.shut(Shut::Closing);
         assert_eq!(waiting.await.expect("no panic"), Err(WriteError::Failed), "the first reason counts");
-        assert_eq!(queue.put(slot(), job(1)).await, Err(WriteError::Failed));
+        assert_eq!(queue.put(slot(), job(100)).await, Err(WriteError::Failed));
         assert!(matches!(receiver.try_recv(), Ok(Message::Work(_))));
         assert!(matches!(receiver.try_recv(), Ok(Message::Stop)));
         assert!(receiver.try_recv().is_err());

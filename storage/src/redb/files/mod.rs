@@ -16,7 +16,9 @@ mod tests;
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use redb::Database;
 
@@ -26,6 +28,7 @@ pub(crate) use sidecar::Sidecar;
 pub(crate) use space::Space;
 
 use super::error::EngineError;
+use crate::limits::IO_FAILED_MARK_MAX_MS;
 use crate::{OpenError, StoreId};
 use dir::{ARCHIVE, Dir, IO_FAILED, JOURNAL};
 #[cfg(not(any(test, feature = "test-util")))]
@@ -96,14 +99,26 @@ pub(crate) fn open_on(disk: Arc<dyn Disk>, path: &Path, inits: Inits) -> Result<
 impl DirGuard {
     /// Leaves word for the next start that a call on one of the databases failed, so that it does not
     /// trust what it finds. The process must end now.
+    ///
+    /// The disk may hang as well as fail, and then those who wait for an answer must still get one: after
+    /// [`IO_FAILED_MARK_MAX_MS`] the mark is given up.
     pub(crate) fn mark_io_failed(&self) {
-        if let Err(error) = self.try_mark() {
+        let dir = self.dir.clone();
+        let (done, marked) = mpsc::channel();
+        let marking = thread::Builder::new().name("tapeline-mark".to_owned()).spawn(move || {
+            // Nobody listens any more if it took too long.
+            let _ = done.send(leave_mark(&dir));
+        });
+        let wait = Duration::from_millis(IO_FAILED_MARK_MAX_MS);
+        let left = marking
+            .and_then(|_| marked.recv_timeout(wait).unwrap_or_else(|late| Err(io::Error::other(late))));
+        if let Err(error) = left {
             tracing::error!(%error, "cannot leave the mark of a failed call; check the store before the next start");
         }
     }
+}
 
-    fn try_mark(&self) -> io::Result<()> {
-        self.dir.create(Place::Directory, IO_FAILED)?.sync_all()?;
-        self.dir.sync()
-    }
+fn leave_mark(dir: &Dir) -> io::Result<()> {
+    dir.create(Place::Directory, IO_FAILED)?.sync_all()?;
+    dir.sync()
 }

@@ -172,9 +172,8 @@ mod tests {
             ("", "/home/me", Some("/home/me/.local/state/tapeline")),
             ("./state", "me", None),
         ] {
-            let found = state_directory_of(|name| {
-                Some(if name == "HOME" { home.into() } else { state_home.into() })
-            });
+            let found =
+                state_directory_of(|name| Some(if name == "HOME" { home.into() } else { state_home.into() }));
             assert_eq!(found.as_deref(), expected.map(Path::new), "{state_home:?} {home:?}");
         }
         assert_eq!(state_directory_of(|_| None), None);

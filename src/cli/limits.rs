@@ -30,6 +30,8 @@ pub(crate) const HEARTBEAT_EVERY: Duration = Duration::from_secs(10);
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// How often a watch looks whether its reader is still there.
 pub(crate) const READER_LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often a cursor file is synced to disk at most, while it is written. In between: at the end.
+pub(crate) const CURSOR_SYNC_EVERY: Duration = Duration::from_millis(100);
 /// How long the first connection of a watch is tried. Over: exit code 5.
 pub(crate) const FIRST_CONNECT_MAX: Duration = Duration::from_secs(5);
 /// How long a watch that has begun is resumed without success, unless the user says otherwise. Over:

@@ -111,17 +111,27 @@ async fn show(args: WhatArgs, follow: bool) -> Result<Exit, CliError> {
             "-o raw would send control characters to the terminal; redirect it".to_owned(),
         ));
     }
-    let file = args.cursor_file.clone().map(CursorFile::new);
+    let mut file = args.cursor_file.clone().map(CursorFile::new);
     let request = request(&args, follow, file.as_ref())?;
     let client = Client::new(&args.addr)?;
     let mut follow = Follow::new(client, request).reconnect_max(args.reconnect_for.unwrap_or(RECONNECT_MAX));
     let mut view = View::new(args.id, args.output, args.verbose);
+    let shown = show_to_end(&mut follow, &mut view, file.as_mut()).await;
+    let settled = file.as_mut().map_or(Ok(()), CursorFile::settle);
+    shown.and_then(|exit| settled.map(|()| exit))
+}
+
+async fn show_to_end(
+    follow: &mut Follow,
+    view: &mut View,
+    mut file: Option<&mut CursorFile>,
+) -> Result<Exit, CliError> {
     loop {
-        let Some(step) = next_or_gone(&mut follow).await? else { return Ok(Exit::Done) };
+        let Some(step) = next_or_gone(follow).await? else { return Ok(Exit::Done) };
         if let Some(exit) = view.step(step)? {
             return Ok(exit);
         }
-        if let (Some(file), Some(cursor)) = (&file, follow.cursor()) {
+        if let (Some(file), Some(cursor)) = (file.as_deref_mut(), follow.cursor()) {
             view.remember(file, &cursor)?;
         }
     }
@@ -233,7 +243,7 @@ impl View {
     }
 
     /// Everything up to the cursor was given to the reader.
-    fn remember(&mut self, file: &CursorFile, cursor: &Cursor) -> Result<(), CliError> {
+    fn remember(&mut self, file: &mut CursorFile, cursor: &Cursor) -> Result<(), CliError> {
         if self.remembered != cursor.seq {
             file.write(cursor)?;
             self.remembered = cursor.seq;

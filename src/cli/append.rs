@@ -3,12 +3,13 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use clap::Args;
 use tokio::sync::mpsc;
 
-use super::client::{AddrArgs, Client, Repeat, timed};
+use super::client::{AddrArgs, Client, Repeat, may_be_done, timed};
 use super::exit::{CliError, Exit};
 use super::json;
 use super::limits::{APPEND_LINE_BYTES_MAX, APPEND_LINES_MAX, BATCH_BYTES_MAX, BATCH_EVENTS_MAX};
@@ -22,6 +23,9 @@ use prost::Message;
 ///
 /// Without --type, reads one JSON object a line from standard input, such as
 /// {"message_text_appended":{"index":0,"text":"more"}}; what `watch -o json` prints can be read.
+///
+/// Each call is a producer of its own: what is appended by a second one stands twice in the log, unless
+/// --expect says where it belongs.
 #[derive(Debug, Args)]
 pub(crate) struct AppendArgs {
     /// The execution
@@ -108,8 +112,16 @@ impl Appending {
         self.request.events = events;
         // The first batch finds out whether there is a daemon; later ones wait for it.
         let repeat = if self.batches == 0 { Repeat::Always } else { Repeat::AlsoWhenLost };
-        let call = || async { self.client.log().append(timed(self.request.clone())).await };
-        self.last = self.client.call(repeat, call).await?;
+        let unknown = AtomicBool::new(false);
+        let call = || async {
+            let answered = self.client.log().append(timed(self.request.clone())).await;
+            if answered.as_ref().is_err_and(may_be_done) {
+                unknown.store(true, Ordering::Relaxed);
+            }
+            answered
+        };
+        let appended = self.client.call(repeat, call).await;
+        self.last = appended.map_err(|error| self.failed(error, unknown.into_inner()))?;
         self.batches += 1;
         self.events += count;
         self.request.expected_last_seq = self.request.expected_last_seq.map(|_| self.last.last_seq);
@@ -119,6 +131,28 @@ impl Appending {
             self.out.flush()?;
         }
         Ok(())
+    }
+
+    /// Tells how far it came, and what is to be said of the batch that failed; one of its attempts may have
+    /// come through if its outcome is `unknown`.
+    fn failed(&self, error: CliError, unknown: bool) -> CliError {
+        if self.events > 0 {
+            talk(&format!(
+                "{} events were appended before; the last is seq {}",
+                self.events, self.last.last_seq
+            ));
+        }
+        let why = match &error {
+            CliError::Unreachable { why, .. } => why.clone(),
+            // Any other refusal is given after duplicates were recognised: no attempt came through.
+            CliError::Refused(refusal) if refusal.is_passing() => refusal.to_string(),
+            _ => return error,
+        };
+        if !unknown {
+            return error;
+        }
+        let (execution, events) = (self.request.execution_id.clone(), self.request.events.len());
+        CliError::OutcomeUnknown { execution, events, after: self.last.last_seq, why }
     }
 
     /// Appends what standard input says, as it says it.

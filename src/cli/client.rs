@@ -153,6 +153,20 @@ pub(crate) fn timed<T>(message: T) -> Request<T> {
     request
 }
 
+/// Whether a request that failed so may have been carried out all the same.
+pub(crate) fn may_be_done(status: &Status) -> bool {
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        if error.is::<tonic::ConnectError>() {
+            // There was no connection on which it could have been sent.
+            return false;
+        }
+        cause = error.source();
+    }
+    let refusal = Refusal::from(status.clone());
+    refusal.is_connection() || refusal.reason == "OUTCOME_UNKNOWN"
+}
+
 /// The innermost error of a failed call; the outer ones only say that the transport failed.
 pub(crate) fn root_cause(status: &Status) -> String {
     let mut cause: Option<&dyn Error> = status.source();
@@ -228,5 +242,8 @@ mod tests {
             }
             other => panic!("expected an unreachable daemon, got {other:?}"),
         }
+        let status = client.admin().get_stats(timed(request)).await.expect_err("nobody is there");
+        assert!(!may_be_done(&status), "it was never sent");
+        assert!(may_be_done(&Status::internal("h2 protocol error")), "it may have been sent");
     }
 }

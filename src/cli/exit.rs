@@ -62,6 +62,21 @@ pub(crate) enum CliError {
         /// What the connection said.
         why: String,
     },
+    /// The connection broke while events were on their way, and was not there again in time.
+    #[error(
+        "the daemon did not answer: {why}; whether these {events} events were written is unknown, and \
+         appending them once more may write them twice; see `tapeline logs {execution} --after {after}`"
+    )]
+    OutcomeUnknown {
+        /// Where they were to be appended.
+        execution: String,
+        /// How many there are.
+        events: usize,
+        /// The last seq that is known to be written; 0 if none is.
+        after: u64,
+        /// What the connection, or the daemon, said.
+        why: String,
+    },
     /// A watch was resumed again and again, without success.
     #[error("connection lost for good: no success for {} s; the last error was: {why}", after.as_secs())]
     Lost {
@@ -122,7 +137,7 @@ impl CliError {
                 Code::InvalidArgument => Exit::Usage,
                 _ => Exit::Lost,
             },
-            Self::Unreachable { .. } | Self::Lost { .. } | Self::OutOfOrder { .. } => Exit::Lost,
+            Self::Unreachable { .. } | Self::OutcomeUnknown { .. } | Self::Lost { .. } | Self::OutOfOrder { .. } => Exit::Lost,
             Self::Usage(_) => Exit::Usage,
             Self::Local { .. } | Self::Output(_) | Self::NotShown(_) => Exit::Failed,
         }

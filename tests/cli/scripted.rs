@@ -111,6 +111,11 @@ impl ExecutionLogService for Scripted {
 
 /// Runs the binary against the script, with nothing on standard input.
 fn play(script: Script, args: &[&str]) -> (Done, Script) {
+    play_with(script, args, b"")
+}
+
+/// Runs the binary against the script, with this on standard input.
+fn play_with(script: Script, args: &[&str], input: &[u8]) -> (Done, Script) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -118,7 +123,9 @@ fn play(script: Script, args: &[&str]) -> (Done, Script) {
     let server =
         tonic::transport::Server::builder().add_service(ExecutionLogServiceServer::new(scripted.clone()));
     runtime.spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
-    let done = finish(tapeline().args(args).env("TAPELINE_ADDR", url).stdin(Stdio::null()), b"");
+    let mut command = tapeline();
+    command.args(args).env("TAPELINE_ADDR", url).stdin(Stdio::piped());
+    let done = finish(&mut command, input);
     let script = std::mem::take(&mut *scripted.0.lock().unwrap());
     (done, script)
 }
@@ -241,6 +248,29 @@ fn an_append_whose_outcome_is_unknown_is_repeated_under_its_number() {
     assert_eq!(script.appended.len(), 3);
     assert!(script.appended.iter().all(|request| request == &script.appended[0]));
     assert!(script.appended[0].producer.is_some());
+}
+
+#[test]
+fn an_append_that_breaks_off_says_that_its_outcome_is_unknown() {
+    let broken = Err(Status::internal("h2 protocol error"));
+    let script = Script { appends: VecDeque::from([broken]), ..Script::default() };
+    let (done, _) = play(script, &["append", "e1", "--type", "t", "--data", "d"]);
+    assert_eq!(done.code, Some(5), "{}", done.stderr);
+    assert!(done.stderr.contains("unknown") && done.stderr.contains("twice"), "{}", done.stderr);
+    assert!(!done.stderr.contains("cannot reach"), "{}", done.stderr);
+}
+
+#[test]
+fn an_append_that_fails_in_the_middle_says_how_far_it_came() {
+    let written = Ok(AppendResponse { last_seq: 77, ..AppendResponse::default() });
+    let ended = Err(refused(Code::FailedPrecondition, "EXECUTION_ENDED", None));
+    let script = Script { appends: VecDeque::from([written, ended]), ..Script::default() };
+    let lines = "{\"custom\":{\"type\":\"n\",\"data\":\"1\"}}\n".repeat(1_500);
+    let (done, script) = play_with(script, &["append", "e1"], lines.as_bytes());
+    assert_eq!(done.code, Some(1), "{}", done.stderr);
+    let told = format!("{} events were appended before; the last is seq 77", script.appended[0].events.len());
+    assert!(done.stderr.contains(&told), "{}", done.stderr);
+    assert!(done.stderr.contains("EXECUTION_ENDED"), "{}", done.stderr);
 }
 
 #[test]

@@ -137,7 +137,10 @@ impl CliError {
                 Code::InvalidArgument => Exit::Usage,
                 _ => Exit::Lost,
             },
-            Self::Unreachable { .. } | Self::OutcomeUnknown { .. } | Self::Lost { .. } | Self::OutOfOrder { .. } => Exit::Lost,
+            Self::Unreachable { .. }
+            | Self::OutcomeUnknown { .. }
+            | Self::Lost { .. }
+            | Self::OutOfOrder { .. } => Exit::Lost,
             Self::Usage(_) => Exit::Usage,
             Self::Local { .. } | Self::Output(_) | Self::NotShown(_) => Exit::Failed,
         }

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -122,7 +123,9 @@ fn play_with(script: Script, args: &[&str], input: &[u8]) -> (Done, Script) {
     let server =
         tonic::transport::Server::builder().add_service(ExecutionLogServiceServer::new(scripted.clone()));
     runtime.spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
-    let done = finish(tapeline().args(args).env("TAPELINE_ADDR", url), input);
+    let mut command = tapeline();
+    command.args(args).env("TAPELINE_ADDR", url).stdin(Stdio::piped());
+    let done = finish(&mut command, input);
     let script = std::mem::take(&mut *scripted.0.lock().unwrap());
     (done, script)
 }

@@ -15,7 +15,7 @@ use crate::cli::client::{Client, Pauses, timed};
 use crate::cli::exit::CliError;
 use crate::cli::limits::{DELIVER_MAX, IMPATIENT_CALL_MAX, PAUSE_MAX};
 use crate::cli::output::talk;
-use crate::proto::v1::{AppendRequest, CreateExecutionRequest, Execution};
+use crate::proto::v1::{CreateExecutionRequest, Execution};
 
 /// How far the run is, for the delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,8 +35,8 @@ pub(super) enum Delivered {
     All,
     /// The daemon will not take it, now or later.
     Refused(CliError),
-    /// Given up; this batch was on its way, the rest is in the spool.
-    Left(Option<AppendRequest>),
+    /// Given up; what is left, the batch that was on its way included, is in the spool.
+    Left,
 }
 
 /// The delivery of one run.
@@ -75,7 +75,7 @@ impl Delivery {
             {
                 Ok(()) => {}
                 Err(Stop::Refused(error)) => return Delivered::Refused(error),
-                Err(Stop::Away) => return Delivered::Left(None),
+                Err(Stop::Away) => return Delivered::Left,
             }
         }
         let client = self.client.clone();
@@ -91,7 +91,7 @@ impl Delivery {
             match self.until_acknowledged(call).await {
                 Ok(_) => {}
                 Err(Stop::Refused(error)) => return Delivered::Refused(error),
-                Err(Stop::Away) => return Delivered::Left(Some(batch)),
+                Err(Stop::Away) => return Delivered::Left,
             }
         }
     }

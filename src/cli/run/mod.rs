@@ -8,6 +8,7 @@ mod child;
 mod outcome;
 mod pump;
 mod spool;
+mod overflow;
 pub(super) mod spool_file;
 mod deliver;
 
@@ -28,7 +29,7 @@ use self::child::{Signals, is_stop};
 use self::deliver::{Delivered, Delivery, RunState, unused};
 use self::outcome::{Outcome, started};
 use self::pump::pump;
-use self::spool::Spool;
+use self::spool::{Kept, Spool};
 use super::client::{AddrArgs, Client, Repeat, timed};
 use super::exit::CliError;
 use super::limits::PIPES_AFTER_EXIT_MAX;
@@ -208,18 +209,23 @@ impl Run {
                 delivery.await
             }
         };
-        let in_flight = match delivered {
+        match delivered {
             Ok(Delivered::All | Delivered::Refused(_)) => return,
-            Ok(Delivered::Left(in_flight)) => in_flight,
+            Ok(Delivered::Left) => {}
             Err(error) => return talk(&format!("the recording of {} failed: {error}", self.execution_id)),
-        };
-        match self.spool.keep(in_flight.as_ref()) {
-            Ok(path) => talk(&format!(
-                "not all of {} could be delivered; it is kept, and delivered by:\n  tapeline append --addr {} --spool {}",
-                self.execution_id,
-                self.addr,
-                path.display()
-            )),
+        }
+        match self.spool.keep() {
+            Ok(Kept { path, failed }) => {
+                if let Some(error) = failed {
+                    talk(&format!("the end of {} may not be kept: {error}", self.execution_id));
+                }
+                talk(&format!(
+                    "not all of {} could be delivered; it is kept, and delivered by:\n  tapeline append --addr {} --spool {}",
+                    self.execution_id,
+                    self.addr,
+                    path.display()
+                ));
+            }
             Err(error) => talk(&format!(
                 "the end of {} could neither be delivered nor kept: {error}",
                 self.execution_id
@@ -261,7 +267,7 @@ async fn deliver(delivery: Delivery, spool: Arc<Spool>, create: Option<CreateExe
     let delivered = delivery.run(create).await;
     match &delivered {
         Delivered::All => {}
-        Delivered::Left(_) => spool.unbound(),
+        Delivered::Left => spool.unbound(),
         Delivered::Refused(error) => {
             talk(&format!("recording has stopped: {error}"));
             spool.refuse();

@@ -3,16 +3,14 @@
 //! given up and nothing is reordered; a batch that has its producer number keeps it.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{self, BufReader, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prost::Message;
-use tempfile::NamedTempFile;
 use tokio::sync::Notify;
 
-use super::spool_file::{read_batch, write_batch, write_head};
+use super::overflow::Overflow;
 use crate::cli::limits::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX, SPOOL_FILE_BYTES_MAX, SPOOL_MEMORY_BYTES_MAX};
 use crate::cli::output::talk;
 use crate::proto::v1::{AppendRequest, CreateExecutionRequest, Event, Producer};
@@ -33,6 +31,8 @@ pub(super) struct Spool {
 struct State {
     /// Older than everything in `fresh`; older ones first.
     file: Option<Overflow>,
+    /// What was taken last, and is not acknowledged before the next is taken.
+    taken: Option<AppendRequest>,
     /// Events that have no batch yet.
     fresh: VecDeque<Event>,
     fresh_bytes: usize,
@@ -48,13 +48,12 @@ struct State {
     disk_failed: bool,
 }
 
-/// Batches that did not fit the memory.
-struct Overflow {
-    file: NamedTempFile,
-    /// Where its first batch begins.
-    head: u64,
-    read_at: u64,
-    written: u64,
+/// What became of everything that was not acknowledged.
+pub(super) struct Kept {
+    /// The file it is in.
+    pub(super) path: PathBuf,
+    /// Why the newest of it may be missing there.
+    pub(super) failed: Option<io::Error>,
 }
 
 impl Spool {
@@ -62,6 +61,7 @@ impl Spool {
     pub(super) fn new(create: CreateExecutionRequest, producer: Producer, directory: PathBuf) -> Self {
         let state = State {
             file: None,
+            taken: None,
             fresh: VecDeque::new(),
             fresh_bytes: 0,
             producer,
@@ -136,7 +136,7 @@ impl Spool {
 
     fn try_overflow(&self, state: &mut State) -> io::Result<()> {
         if state.file.is_none() {
-            state.file = Some(Overflow::create(&self.directory, &self.create)?);
+            state.file = Some(Overflow::create(&self.directory, &self.create, state.taken.as_ref())?);
         }
         let State { file: Some(file), fresh, fresh_bytes, producer, .. } = state else { return Ok(()) };
         while let Some(batch) = first_batch(&self.create.execution_id, producer, fresh) {
@@ -149,8 +149,8 @@ impl Spool {
         Ok(())
     }
 
-    /// The oldest batch, when there is one; `None` when nothing will follow. The caller keeps it until it
-    /// is acknowledged.
+    /// The oldest batch, when there is one; `None` when nothing will follow. Whoever asks for it says that
+    /// the one before is acknowledged.
     ///
     /// # Errors
     /// The spool file cannot be read.
@@ -170,12 +170,15 @@ impl Spool {
 
     fn try_next(&self) -> io::Result<Option<AppendRequest>> {
         let mut state = self.state();
-        let State { file, fresh, fresh_bytes, producer, .. } = &mut *state;
+        let State { file, taken, fresh, fresh_bytes, producer, .. } = &mut *state;
+        *taken = None;
         if let Some(overflow) = file {
-            let batch = overflow.take()?;
-            if batch.is_some() {
-                return Ok(batch);
+            taken.clone_from(&overflow.take()?);
+            if taken.is_some() {
+                return Ok(taken.clone());
             }
+            // All of it is acknowledged, and the disk gets its room back.
+            *file = None;
         }
         let batch = first_batch(&self.create.execution_id, producer, fresh);
         if let Some(batch) = &batch {
@@ -183,6 +186,7 @@ impl Spool {
             *fresh_bytes -= batch.events.iter().map(Message::encoded_len).sum::<usize>();
             producer.seq += 1;
         }
+        taken.clone_from(&batch);
         Ok(batch)
     }
 
@@ -214,66 +218,28 @@ impl Spool {
         let mut state = self.state();
         state.refused = true;
         state.fresh.clear();
-        state.file = None;
+        (state.file, state.taken) = (None, None);
         drop(state);
         self.taken.notify_waiters();
         self.added.notify_one();
     }
 
-    /// Writes everything that was not acknowledged, `in_flight` first, to a file that stays. Returns where
-    /// it is; it was synced to disk.
-    pub(super) fn keep(&self, in_flight: Option<&AppendRequest>) -> io::Result<PathBuf> {
-        let mut kept = private_file(&self.directory, &self.create.execution_id)?;
-        let mut out = io::BufWriter::new(kept.as_file_mut());
-        write_head(&mut out, &self.create)?;
-        if let Some(batch) = in_flight {
-            write_batch(&mut out, batch)?;
-        }
-        while let Some(batch) = self.try_next()? {
-            write_batch(&mut out, &batch)?;
-        }
-        out.flush()?;
-        drop(out);
-        kept.as_file().sync_all()?;
-        let (_, path) = kept.keep()?;
-        Ok(path)
+    /// Lets everything that was not acknowledged stay in the spool's file, what is in memory added to it.
+    ///
+    /// # Errors
+    /// There was no file yet and none can be made. What is in a file already is never given up.
+    pub(super) fn keep(&self) -> io::Result<Kept> {
+        let mut state = self.state();
+        let moved = self.try_overflow(&mut state);
+        let Some(file) = state.file.take() else {
+            return Err(moved.err().unwrap_or_else(|| io::ErrorKind::NotFound.into()));
+        };
+        let (path, synced) = file.keep();
+        Ok(Kept { path, failed: moved.and(synced).err() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Overflow {
-    fn create(directory: &Path, create: &CreateExecutionRequest) -> io::Result<Self> {
-        let mut file = private_file(directory, &create.execution_id)?;
-        let head = write_head(file.as_file_mut(), create)?;
-        Ok(Self { file, head, read_at: head, written: head })
-    }
-
-    fn add(&mut self, batch: &AppendRequest) -> io::Result<()> {
-        let file = self.file.as_file_mut();
-        // A failed write before this one may have left a part of a record.
-        file.seek(SeekFrom::Start(self.written))?;
-        self.written += write_batch(file, batch)?;
-        Ok(())
-    }
-
-    fn take(&mut self) -> io::Result<Option<AppendRequest>> {
-        if self.read_at == self.written {
-            return Ok(None);
-        }
-        let mut file: &File = self.file.as_file();
-        file.seek(SeekFrom::Start(self.read_at))?;
-        let (batch, bytes) = read_batch(&mut BufReader::new(file))?;
-        self.read_at += bytes;
-        if self.read_at == self.written {
-            // All of it was taken: the file may grow from its beginning again. Nothing may fail any more, or
-            // this batch would be lost; what cannot be cut off is written over.
-            let _ = file.set_len(self.head);
-            (self.read_at, self.written) = (self.head, self.head);
-        }
-        Ok(Some(batch))
     }
 }
 
@@ -294,13 +260,6 @@ fn first_batch(execution_id: &str, producer: &Producer, fresh: &VecDeque<Event>)
         expected_last_seq: None,
         producer: Some(producer.clone()),
     })
-}
-
-/// A new file that only its owner can read, removed when it is dropped.
-fn private_file(directory: &Path, execution_id: &str) -> io::Result<NamedTempFile> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    tempfile::Builder::new().prefix(&format!("{execution_id}.")).suffix(".spool").tempfile_in(directory)
 }
 
 #[cfg(test)]

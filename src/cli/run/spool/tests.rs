@@ -108,21 +108,11 @@ async fn when_the_delivery_was_given_up_what_is_left_in_the_pipes_is_taken_in() 
     assert_eq!(drain(&spool, 0, 0).await, pushed + 1);
 }
 
-#[tokio::test]
-async fn what_is_kept_begins_with_what_was_on_its_way() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let spool = spool_in(&directory);
-    for number in 0..40 {
-        spool.push(piece(number)).await;
-    }
-    let in_flight = spool.next().await.expect("readable").expect("a batch");
-    let path = spool.keep(Some(&in_flight)).expect("kept");
-    drop(spool);
-    assert_eq!(std::fs::metadata(&path).expect("it stays").permissions().mode() & 0o777, 0o600);
-
-    let mut kept = SpoolReader::open(&path).expect("a spool");
+/// Reads a kept spool and checks that it has no hole. How many batches and how many events it has.
+fn read_kept(path: &std::path::Path) -> (u64, usize) {
+    let mut kept = SpoolReader::open(path).expect("a spool");
     let (mut seq, mut number) = (0, 0);
-    while let Some(batch) = kept.next().expect("whole") {
+    while let Some(batch) = kept.next().expect("readable") {
         assert_eq!(batch.producer.expect("a producer").seq, seq);
         seq += 1;
         for event in &batch.events {
@@ -130,7 +120,66 @@ async fn what_is_kept_begins_with_what_was_on_its_way() {
             number += 1;
         }
     }
-    assert_eq!((number, kept.is_torn()), (40, false));
+    assert!(!kept.is_torn());
+    (seq, number)
+}
+
+#[tokio::test]
+async fn what_is_kept_begins_with_what_was_on_its_way_and_is_the_one_file_there_is() {
+    // Taken from memory before the file was made, and taken from the file.
+    for in_memory in [5, 40] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let spool = spool_in(&directory);
+        for number in 0..in_memory {
+            spool.push(piece(number)).await;
+        }
+        let _ = spool.next().await.expect("readable").expect("a batch");
+        for number in in_memory..60 {
+            spool.push(piece(number)).await;
+        }
+        let kept = spool.keep().expect("kept");
+        assert!(kept.failed.is_none());
+        drop(spool);
+        assert_eq!(std::fs::metadata(&kept.path).expect("it stays").permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(directory.path().join("spool")).expect("readable").count(), 1);
+        assert_eq!(read_kept(&kept.path).1, 60);
+    }
+}
+
+#[tokio::test]
+async fn the_last_batch_of_the_file_is_kept_while_it_is_on_its_way() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let spool = spool_in(&directory);
+    for number in 0..40 {
+        spool.push(piece(number)).await;
+    }
+    while spool.state().file.as_ref().is_some_and(|file| file.read_at < file.written) {
+        assert!(spool.next().await.expect("readable").is_some());
+    }
+    let kept = spool.keep().expect("kept");
+    assert_eq!(read_kept(&kept.path).1, 40);
+}
+
+#[tokio::test]
+async fn a_disk_that_takes_no_more_costs_nothing_that_is_on_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let spool = spool_in(&directory);
+    for number in 0..40 {
+        spool.push(piece(number)).await;
+    }
+    let _ = spool.next().await.expect("readable").expect("a batch");
+    let in_memory = {
+        let mut state = spool.state();
+        let file = &mut state.file.as_mut().expect("it overflowed").file;
+        // A handle that cannot write fails each write as a full disk does.
+        *file.as_file_mut() = std::fs::File::open(file.path()).expect("readable");
+        state.fresh.len()
+    };
+    assert!(in_memory > 0, "there is something that does not fit");
+    let kept = spool.keep().expect("what is on disk is kept");
+    assert!(kept.failed.is_some(), "the rest is missing, and that is said");
+    drop(spool);
+    assert_eq!(read_kept(&kept.path).1, 40 - in_memory);
 }
 
 #[tokio::test]

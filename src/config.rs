@@ -177,6 +177,8 @@ mod tests {
     fn an_unknown_key_is_refused_with_the_nearest_known_one() {
         let error = loaded("lisen = '127.0.0.1:1'", Overrides::default()).expect_err("unknown");
         assert_eq!(error, "the configuration FILE: \"lisen\" is not a key; the nearest one is \"listen\"");
+        let error = loaded("[logs]", Overrides::default()).expect_err("unknown");
+        assert!(error.contains("\"logs\" is not a key"), "{error}");
         let error = loaded("[log]\nlvl = 'x'", Overrides::default()).expect_err("unknown");
         assert_eq!(
             error,

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tapeline_storage::{EventStore, OpenError, OpenOptions, RedbStore, StoreId};
 use tokio::net::TcpListener;
 
@@ -88,13 +89,16 @@ pub async fn run(config: Config, ready: impl FnOnce(SocketAddr, StoreId)) -> Res
     tracing::info!(%addr, store_id = %daemon.store.store_id(), data_dir = %daemon.config.data_dir.display(), "ready");
     ready(addr, daemon.store.store_id());
 
-    let failed = daemon.store.failed();
+    let mut failed = daemon.store.failed();
     tokio::select! {
-        why = failed => Err(daemon.fail(why, connections).await),
+        why = &mut failed => Err(daemon.fail(why, connections).await),
         signal = signals.next() => {
             tracing::info!(signal, "stopping");
             tokio::select! {
-                stopped = daemon.stop(connections) => stopped,
+                () = daemon.stop(connections) => match failed.now_or_never() {
+                    Some(why) => Err(daemon.store_failed(why)),
+                    None => Ok(()),
+                },
                 signal = signals.next() => Err(DaemonError::Interrupted(signal)),
             }
         }
@@ -140,7 +144,7 @@ impl Daemon {
 
     /// Stops in this order: say so, refuse appends, end the watches, let the connections finish what they
     /// have begun, close the store.
-    async fn stop(&self, connections: Connections) -> Result<(), DaemonError> {
+    async fn stop(&self, connections: Connections) {
         self.health.not_serving().await;
         self.appender.begin_shutdown();
         self.watches.end_all(EndCause::ShuttingDown);
@@ -155,7 +159,6 @@ impl Daemon {
             tracing::warn!("the store did not close in time; what was acknowledged is on disk");
         }
         tracing::info!("stopped");
-        Ok(())
     }
 
     /// Tells everybody that the store has failed. Its files are not touched again.
@@ -165,6 +168,10 @@ impl Daemon {
         self.watches.end_all(EndCause::StoreFailed);
         // Whoever does not take the news in time is cut off.
         let _ = connections.finish(FAIL_MAX).await;
+        self.store_failed(why)
+    }
+
+    fn store_failed(&self, why: String) -> DaemonError {
         DaemonError::StoreFailed { data_dir: self.config.data_dir.clone(), why }
     }
 }

@@ -28,15 +28,18 @@ pub const READ_BYTES_MAX: usize = MIB;
 pub const LIST_PAGE_MAX: usize = 1_000;
 /// Executions in one page of a list when the caller does not say.
 pub const LIST_PAGE_DEFAULT: usize = 50;
+/// Bytes of the executions in one page of a list, the one that passes it included. More: the next page.
+pub const LIST_BYTES_MAX: usize = MIB;
 
 /// Appends of one stream that wait for their acknowledgement. More: the stream is not read further.
 pub const STREAM_APPENDS_MAX: usize = 4_096;
 /// Payload bytes of one stream that wait for their acknowledgement. More: as above.
 pub const STREAM_BYTES_MAX: usize = 8 * MIB;
 
+/// Trims that fold at a time. More: they wait.
+pub const TRIMS_MAX: usize = 1;
 /// Bytes of the state that a trim folds, at any time while it does, as a base. More: `INVALID_FIELD`, and
-/// nothing is removed. What it comes to in the end must fit the engine's limit for a base. One trim folds
-/// at a time, the others wait for it.
+/// nothing is removed. What it comes to in the end must fit the engine's limit for a base.
 pub const TRIM_STATE_BYTES_MAX: usize = 64 * MIB;
 
 /// Commits that wait for the broker's thread. More: every subscription is marked as lagged and its

@@ -13,10 +13,11 @@ use tapeline_storage::{
     Producer, WriteError, digest_events,
 };
 
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Semaphore, watch};
 
 use crate::execution::event::client_batch;
 use crate::execution::invalid::Invalid;
+use crate::limits::TRIMS_MAX;
 use crate::proto::v1 as wire;
 
 pub use stream::AppendStream;
@@ -41,8 +42,8 @@ pub enum AppendError {
 pub struct Appender {
     store: Arc<dyn EventStore>,
     stopping: Arc<watch::Sender<bool>>,
-    /// Held while a trim reads and writes, across its awaits, so that one state at a time is in memory.
-    trims: Arc<Mutex<()>>,
+    /// Places of trims that read and write: a state may be large.
+    trims: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Appender {
@@ -54,7 +55,8 @@ impl std::fmt::Debug for Appender {
 impl Appender {
     /// An appender to a store.
     pub fn new(store: Arc<dyn EventStore>) -> Self {
-        Self { store, stopping: Arc::new(watch::Sender::new(false)), trims: Arc::default() }
+        let trims = Arc::new(Semaphore::new(TRIMS_MAX));
+        Self { store, stopping: Arc::new(watch::Sender::new(false)), trims }
     }
 
     /// Refuses everything from now on, and ends the streams; what the store has been given is still
@@ -108,7 +110,7 @@ impl Appender {
 }
 
 /// The id of an execution as a request has it.
-fn parse_id(id: &str) -> Result<ExecutionId, AppendError> {
+pub(crate) fn parse_id(id: &str) -> Result<ExecutionId, AppendError> {
     let invalid = |error: ExecutionIdError| Invalid::field("execution_id", error.to_string());
     Invalid::check_length("execution_id", id, 1, EXECUTION_ID_BYTES_MAX)?;
     Ok(ExecutionId::parse(id).map_err(invalid)?)

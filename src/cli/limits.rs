@@ -56,6 +56,9 @@ pub(crate) const SPOOL_FILE_BYTES_MAX: u64 = 256 << 20;
 /// How long the last events of a `run` are tried after its program ended, counted from the last success.
 /// Over: the spool file is kept and the command is printed that delivers it.
 pub(crate) const DELIVER_MAX: Duration = Duration::from_secs(30);
+/// How long one call may take when the user does not want to wait any more: a daemon that is well takes the
+/// rest. Over: as above.
+pub(crate) const IMPATIENT_CALL_MAX: Duration = Duration::from_secs(1);
 /// How long the pipes are read after the program ended, if somebody else still holds them open. Over:
 /// what is in them is read, then they are closed.
 pub(crate) const PIPES_AFTER_EXIT_MAX: Duration = Duration::from_secs(2);

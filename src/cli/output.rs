@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
 
 use super::exit::CliError;
-use super::printable::printable;
+use super::printable::{printable, printable_json};
 
 /// How a verb shows its data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -43,9 +43,9 @@ impl Out {
         self.bytes(b"\n")
     }
 
-    /// Adds one JSON object on a line of its own.
+    /// Adds one JSON object on a line of its own. It may be read at a terminal too.
     pub(crate) fn json(&mut self, value: &Value) -> Result<(), CliError> {
-        self.line(&value.to_string())
+        self.line(&printable_json(&value.to_string()))
     }
 
     /// Gives everything to the reader.

@@ -23,6 +23,25 @@ pub(crate) fn printable_short(text: &str, letters_max: usize) -> String {
     }
 }
 
+/// JSON whose texts show every harmful character as an escape of JSON. Whoever reads it gets the same value.
+pub(crate) fn printable_json(json: &str) -> Cow<'_, str> {
+    if !json.chars().any(is_harmful) {
+        return Cow::Borrowed(json);
+    }
+    let (mut safe, mut units) = (String::with_capacity(json.len() + 16), [0; 2]);
+    for letter in json.chars() {
+        if !is_harmful(letter) {
+            safe.push(letter);
+            continue;
+        }
+        for unit in letter.encode_utf16(&mut units) {
+            // Writing to a string cannot fail.
+            let _ = write!(safe, "\\u{unit:04x}");
+        }
+    }
+    Cow::Owned(safe)
+}
+
 fn escape(text: &str, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
     let harmless = |letter: char| stays(letter) || !is_harmful(letter);
     if text.chars().all(harmless) {
@@ -143,6 +162,17 @@ mod tests {
             prop_assert!(safe.chars().all(|letter| matches!(letter, '\n' | '\t') || !is_harmful(letter)));
             prop_assert_eq!(printable(&safe), safe.as_ref());
             prop_assert!(!printable_line(&text).chars().any(is_harmful));
+        }
+
+        #[test]
+        fn nothing_harmful_is_left_in_json_and_its_value_is_the_same(text in any::<String>()) {
+            for text in [text.as_str(), "\u{9b}2J\u{7f}\u{202e}\u{e0041}\u{1b}"] {
+                let value = serde_json::json!({ text: [text] });
+                let json = value.to_string();
+                let safe = printable_json(&json);
+                prop_assert!(!safe.chars().any(is_harmful));
+                prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&safe).ok(), Some(value));
+            }
         }
 
         #[test]

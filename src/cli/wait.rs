@@ -12,7 +12,7 @@ use super::output::talk;
 use super::printable::printable_line;
 use super::values::{duration, phase_name};
 use crate::proto::v1::end::Reason;
-use crate::proto::v1::watch_request::Start;
+use crate::proto::v1::watch_request::{OnTrimmed, Start};
 use crate::proto::v1::{End, WatchRequest};
 
 /// Wait until an execution has ended
@@ -38,6 +38,8 @@ pub(crate) async fn run(args: WaitArgs) -> Result<Exit, CliError> {
         execution_id: args.id.clone(),
         start: Some(Start::Tail(1)),
         wait_for_create: args.wait_for_create,
+        // Only the end matters: what is trimmed meanwhile is nothing to stop at.
+        on_trimmed: OnTrimmed::Gap as i32,
         event_types: vec!["phase_changed".to_owned()],
         ..WatchRequest::default()
     };

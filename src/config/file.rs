@@ -60,7 +60,7 @@ fn parse(text: &str) -> Result<Overrides, String> {
 fn check_keys(table: &Table) -> Result<(), String> {
     for (key, value) in table {
         match value {
-            toml::Value::Table(inner) => {
+            toml::Value::Table(inner) if !inner.is_empty() => {
                 inner.keys().try_for_each(|inner| check_key(&format!("{key}.{inner}")))?;
             }
             _ => check_key(key)?,

@@ -24,6 +24,11 @@ use crate::limits::{
     HEADERS_BYTES_MAX, KEEPALIVE, RESET_STREAMS_MAX, STREAM_RECEIVE_WINDOW_BYTES, STREAM_SEND_BUFFER_BYTES,
 };
 
+/// What a client that speaks HTTP/2 says first (RFC 9113, section 3.4).
+const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How often a client that stopped in the midst of it is looked at.
+const PREFACE_LOOK_EVERY: Duration = Duration::from_millis(50);
+
 /// The connections of a daemon, and the loop that accepts them.
 pub(super) struct Connections {
     stop: watch::Sender<bool>,
@@ -129,9 +134,24 @@ impl Acceptor {
     }
 }
 
-/// Whether a client says anything at all, so that a silent one does not take a place for ever.
+/// Whether a client says which protocol it speaks, so that one that stays silent or stops in the midst
+/// of its first words does not take a place for ever.
 async fn speaks(stream: &TcpStream) -> bool {
-    matches!(tokio::time::timeout(FIRST_BYTES_TIMEOUT, stream.readable()).await, Ok(Ok(())))
+    matches!(tokio::time::timeout(FIRST_BYTES_TIMEOUT, knows_protocol(stream)).await, Ok(true))
+}
+
+async fn knows_protocol(stream: &TcpStream) -> bool {
+    let mut begin = [0; HTTP2_PREFACE.len()];
+    loop {
+        match stream.peek(&mut begin).await {
+            Ok(0) | Err(_) => return false,
+            Ok(length) if length == begin.len() || !HTTP2_PREFACE.starts_with(&begin[..length]) => {
+                return true;
+            }
+            // The rest is on its way, or never comes; what is there keeps the stream readable.
+            Ok(_) => tokio::time::sleep(PREFACE_LOOK_EVERY).await,
+        }
+    }
 }
 
 /// An accept that failed for want of descriptors or memory would fail again at once.
@@ -146,12 +166,14 @@ async fn pause(error: &io::Error) {
 }
 
 /// What holds for every connection. The defaults of HTTP/2 servers are made for short calls.
+/// gRPC has no use for a date, and the HTTP library panics over a clock that is before 1970.
 fn connection_builder() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(FIRST_BYTES_TIMEOUT);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(FIRST_BYTES_TIMEOUT).auto_date_header(false);
     builder
         .http2()
         .timer(TokioTimer::new())
+        .auto_date_header(false)
         .max_concurrent_streams(CONNECTION_STREAMS_MAX)
         .initial_stream_window_size(STREAM_RECEIVE_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_RECEIVE_WINDOW_BYTES)

@@ -57,7 +57,7 @@ pub(super) fn services(
                 .max_decoding_message_size(REQUEST_BYTES_MAX)
                 .max_encoding_message_size(REQUEST_BYTES_MAX),
         )
-        .add_service(AdminServiceServer::new(admin));
+        .add_service(AdminServiceServer::new(admin).max_decoding_message_size(REQUEST_BYTES_MAX));
     (with_reflection(routes).prepare(), Health(reporter))
 }
 

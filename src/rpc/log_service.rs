@@ -4,18 +4,21 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::stream::{Stream, StreamExt};
-use tapeline_storage::limits::EXECUTION_ID_BYTES_MAX;
-use tapeline_storage::{EventStore, ExecutionId, Head, ListQuery, PageSize, Phase, ReadError, StoredEvent};
+use prost::Message;
+use tapeline_storage::{
+    EventStore, ExecutionId, Head, ListPage, ListQuery, PageSize, Phase, ReadError, StoredEvent,
+};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::codec::Frame;
 use super::convert;
 use super::page_token::{self, InvalidToken};
 use super::status::{invalid_field, log_replaced, of_append, of_read, of_watch, store_replaced};
-use crate::append::{AppendStream, Appender};
-use crate::execution::invalid::Invalid;
+use crate::append::{self, AppendStream, Appender};
 use crate::execution::{frame, phase};
-use crate::limits::{LIST_PAGE_DEFAULT, LIST_PAGE_MAX, READ_BYTES_MAX, READ_EVENTS_DEFAULT, READ_EVENTS_MAX};
+use crate::limits::{
+    LIST_BYTES_MAX, LIST_PAGE_DEFAULT, LIST_PAGE_MAX, READ_BYTES_MAX, READ_EVENTS_DEFAULT, READ_EVENTS_MAX,
+};
 use crate::proto::v1 as wire;
 use crate::proto::v1::execution_log_service_server::ExecutionLogService;
 use crate::watch::{WatchStream, Watches};
@@ -159,12 +162,7 @@ impl ExecutionLogService for LogService {
     ) -> Result<Response<wire::ListExecutionsResponse>, Status> {
         let query = list_query(request.into_inner())?;
         let page = self.store.list(query.clone()).await.map_err(of_read)?;
-        Ok(Response::new(wire::ListExecutionsResponse {
-            executions: page.heads.iter().map(|head| convert::execution(head)).collect(),
-            next_page_token: page
-                .next_before
-                .map_or_else(String::new, |next| page_token::encode(&query, next)),
-        }))
+        Ok(Response::new(list_response(&query, &page)))
     }
 
     async fn delete_execution(
@@ -182,9 +180,7 @@ fn frames(stream: WatchStream) -> Replies<Frame> {
 
 /// The id of an execution as a request has it.
 pub(super) fn parse_id(id: &str) -> Result<ExecutionId, Status> {
-    let length = Invalid::check_length("execution_id", id, 1, EXECUTION_ID_BYTES_MAX);
-    length.map_err(|invalid| of_append(invalid.into()))?;
-    ExecutionId::parse(id).map_err(|error| invalid_field("execution_id", error))
+    append::parse_id(id).map_err(of_append)
 }
 
 fn check_store(store: &dyn EventStore, expected: &str) -> Result<(), Status> {
@@ -206,6 +202,22 @@ fn wire_event(execution: &ExecutionId, stored: &StoredEvent) -> Result<wire::Eve
             what: error.to_string(),
         })
     })
+}
+
+/// A page of a list that a client with default limits can read: what does not fit is on the next one.
+fn list_response(query: &ListQuery, page: &ListPage) -> wire::ListExecutionsResponse {
+    let (mut executions, mut bytes, mut next) = (Vec::new(), 0, page.next_before);
+    for (index, head) in page.heads.iter().enumerate() {
+        let execution = convert::execution(head);
+        bytes += execution.encoded_len();
+        executions.push(execution);
+        if bytes >= LIST_BYTES_MAX && index + 1 < page.heads.len() {
+            next = Some(head.number);
+            break;
+        }
+    }
+    let next_page_token = next.map_or_else(String::new, |next| page_token::encode(query, next));
+    wire::ListExecutionsResponse { executions, next_page_token }
 }
 
 fn list_query(request: wire::ListExecutionsRequest) -> Result<ListQuery, Status> {
@@ -232,4 +244,36 @@ fn list_query(request: wire::ListExecutionsRequest) -> Result<ListQuery, Status>
         invalid_field("page_token", description)
     })?;
     Ok(query)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use tapeline_storage::{Creation, LogId};
+
+    use super::*;
+
+    fn head(number: u64) -> Arc<Head> {
+        let id = ExecutionId::parse(&format!("run-{number}")).expect("an id");
+        let labels: BTreeMap<_, _> = (0..32).map(|n| (format!("{n:063}"), "v".repeat(256))).collect();
+        Arc::new(Head::new(&Creation { number, id, log_id: LogId(7), digest: 0, labels }))
+    }
+
+    #[test]
+    fn a_list_is_cut_into_pages_that_default_clients_can_read_and_none_is_left_out() {
+        let query = ListQuery { heads_max: LIST_PAGE_MAX, ..ListQuery::default() };
+        let (mut before, mut listed) = (1_001, Vec::new());
+        loop {
+            let heads = (1..before).rev().map(head).collect();
+            let response = list_response(&query, &ListPage { heads, next_before: None });
+            assert!(response.encoded_len() < 2 * LIST_BYTES_MAX);
+            listed.extend(response.executions.into_iter().map(|execution| execution.id));
+            match page_token::decode(&query, &response.next_page_token).expect("our own token") {
+                Some(next) => before = next,
+                None => break,
+            }
+        }
+        assert_eq!(listed, (1..1_001).rev().map(|number| format!("run-{number}")).collect::<Vec<_>>());
+    }
 }

@@ -112,7 +112,7 @@ impl WatchError {
                 Self::Corrupt { execution, seq, what }
             }
             ReadError::Closing => Self::ShuttingDown,
-            _ => Self::Failed,
+            ReadError::Failed => Self::Failed,
         }
     }
 }

@@ -205,6 +205,36 @@ fn what_could_not_be_delivered_is_kept_and_delivered_once_by_the_printed_command
 }
 
 #[test]
+fn who_does_not_want_to_wait_does_not_wait_for_a_daemon_that_hangs_and_nothing_is_lost() {
+    let daemon = Daemon::start();
+    let script = "trap '' TERM; echo before; while [ ! -e \"$0\" ]; do sleep 0.02; done; echo after; exit 3";
+    let gate = daemon.path("gate").to_str().unwrap().to_owned();
+    let mut run =
+        Running::start(&mut daemon.command(&["run", "--id", "e1", "--", "sh", "-c", script, &gate]));
+    eventually(|| recorded(&daemon.events("e1"), "STREAM_STDOUT") == b"before\n", &|| run.stderr());
+    daemon.signal(Signal::STOP);
+    std::fs::write(&gate, "").unwrap();
+    eventually(|| run.stdout().ends_with("after\n"), &|| run.stderr());
+    let begun = Instant::now();
+    let ended = || {
+        // One that meets the program is ignored by it; so it is sent until the run has ended.
+        run.signal(Signal::TERM);
+        run.try_wait().is_some()
+    };
+    eventually(ended, &|| "it waits for the daemon".to_owned());
+    let took = begun.elapsed();
+    daemon.signal(Signal::CONT);
+    assert!(took < Duration::from_secs(8), "a call may take 20 s, this took {took:?}");
+    let done = run.done();
+    assert_eq!(done.code, Some(3), "{}", done.stderr);
+    let spool = only_file_in(&daemon.path("state/tapeline/spool"));
+    daemon.ok(&["append", "--spool", spool.to_str().unwrap()]);
+    let events = daemon.events("e1");
+    assert_eq!(recorded(&events, "STREAM_STDOUT"), done.stdout);
+    assert_eq!(events.last().unwrap()["phase_changed"]["exit"]["code"], 3);
+}
+
+#[test]
 fn a_program_in_the_background_that_keeps_the_pipe_does_not_keep_the_run() {
     let daemon = Daemon::start();
     let began = Instant::now();

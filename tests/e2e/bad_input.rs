@@ -83,6 +83,7 @@ async fn ids_and_events_of_any_size_are_refused_with_the_limit() {
         assert_eq!((refusal.number("limit"), refusal.number("actual")), (128, length as u64));
         let get = GetExecutionRequest { execution_id: "x".repeat(length) };
         let refusal = refused(client.get_execution(get).await, Code::InvalidArgument, "INVALID_FIELD");
+        assert_eq!(refusal.field(), "execution_id");
         assert_eq!((refusal.number("limit"), refusal.number("actual")), (128, length as u64));
     }
     let large = batch("one", vec![custom(vec![0; 17 << 20])]);

@@ -13,7 +13,7 @@ use tonic::{Response, Status};
 use super::spool::Spool;
 use crate::cli::client::{Client, Pauses, timed};
 use crate::cli::exit::CliError;
-use crate::cli::limits::{DELIVER_MAX, PAUSE_MAX};
+use crate::cli::limits::{DELIVER_MAX, IMPATIENT_CALL_MAX, PAUSE_MAX};
 use crate::cli::output::talk;
 use crate::proto::v1::{AppendRequest, CreateExecutionRequest, Execution};
 
@@ -102,7 +102,12 @@ impl Delivery {
     {
         let mut pauses = Pauses::default();
         loop {
-            let error = match attempt().await {
+            let answered = tokio::select! {
+                answered = attempt() => answered,
+                // Whatever became of it: it is kept, and delivered later under the same number.
+                () = given_up(self.state.clone()) => return Err(Stop::Away),
+            };
+            let error = match answered {
                 Ok(response) => {
                     self.alive = Instant::now();
                     if std::mem::take(&mut self.away) {
@@ -141,6 +146,15 @@ impl Delivery {
             }
         }
     }
+}
+
+/// Resolves when the user does not want to wait and the daemon had its time.
+async fn given_up(mut state: watch::Receiver<RunState>) {
+    if state.wait_for(|state| *state == RunState::GiveUp).await.is_err() {
+        // The run is gone and has not said so.
+        std::future::pending::<()>().await;
+    }
+    tokio::time::sleep(IMPATIENT_CALL_MAX).await;
 }
 
 /// An execution that was created by this run, and not one that has been run already.

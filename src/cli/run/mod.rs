@@ -167,13 +167,15 @@ impl Run {
         let mut told = None;
         let status = loop {
             tokio::select! {
-                status = child.wait() => break status,
+                // A signal that ended the program came before its end, and is not one that came after it.
+                biased;
                 signal = signals.next() => {
                     signals.pass_on(signal, &child);
                     if is_stop(signal) {
                         told.get_or_insert(signal);
                     }
                 }
+                status = child.wait() => break status,
             }
         };
         // From now on the daemon is waited for only for a while.

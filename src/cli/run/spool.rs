@@ -51,6 +51,8 @@ struct State {
 /// Batches that did not fit the memory.
 struct Overflow {
     file: NamedTempFile,
+    /// Where its first batch begins.
+    head: u64,
     read_at: u64,
     written: u64,
 }
@@ -170,7 +172,7 @@ impl Spool {
         let mut state = self.state();
         let State { file, fresh, fresh_bytes, producer, .. } = &mut *state;
         if let Some(overflow) = file {
-            let batch = overflow.take(&self.create)?;
+            let batch = overflow.take()?;
             if batch.is_some() {
                 return Ok(batch);
             }
@@ -246,7 +248,7 @@ impl Overflow {
     fn create(directory: &Path, create: &CreateExecutionRequest) -> io::Result<Self> {
         let mut file = private_file(directory, &create.execution_id)?;
         let head = write_head(file.as_file_mut(), create)?;
-        Ok(Self { file, read_at: head, written: head })
+        Ok(Self { file, head, read_at: head, written: head })
     }
 
     fn add(&mut self, batch: &AppendRequest) -> io::Result<()> {
@@ -257,7 +259,7 @@ impl Overflow {
         Ok(())
     }
 
-    fn take(&mut self, create: &CreateExecutionRequest) -> io::Result<Option<AppendRequest>> {
+    fn take(&mut self) -> io::Result<Option<AppendRequest>> {
         if self.read_at == self.written {
             return Ok(None);
         }
@@ -266,11 +268,10 @@ impl Overflow {
         let (batch, bytes) = read_batch(&mut BufReader::new(file))?;
         self.read_at += bytes;
         if self.read_at == self.written {
-            // All of it was taken: the file may grow from its beginning again.
-            file.set_len(0)?;
-            file.seek(SeekFrom::Start(0))?;
-            self.read_at = write_head(self.file.as_file_mut(), create)?;
-            self.written = self.read_at;
+            // All of it was taken: the file may grow from its beginning again. Nothing may fail any more, or
+            // this batch would be lost; what cannot be cut off is written over.
+            let _ = file.set_len(self.head);
+            (self.read_at, self.written) = (self.head, self.head);
         }
         Ok(Some(batch))
     }

@@ -7,14 +7,14 @@
 //! one, and what came after it is shown again; or the file is empty, which is refused.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
 use super::exit::CliError;
-use super::limits::CURSOR_SYNC_EVERY;
+use super::limits::{CURSOR_FILE_BYTES_MAX, CURSOR_SYNC_EVERY};
 
 /// The last event a reader has handled, and the log it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,15 +50,28 @@ impl CursorFile {
     /// [`CliError::Usage`] if it holds something else: starting from the beginning in its place would
     /// show again what was shown before.
     pub(crate) fn read(&self) -> Result<Option<Cursor>, CliError> {
-        let text = match fs::read(&self.path) {
+        let text = match self.try_read() {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(self.failed("cannot read", error)),
         };
+        if text.len() as u64 > CURSOR_FILE_BYTES_MAX {
+            return Err(CliError::Usage(format!(
+                "{} is no cursor file: it has more than {CURSOR_FILE_BYTES_MAX} bytes",
+                self.path.display()
+            )));
+        }
         let cursor = serde_json::from_slice(&text).map_err(|error| {
             CliError::Usage(format!("{} is no cursor file: {error}", self.path.display()))
         })?;
         Ok(Some(cursor))
+    }
+
+    /// One byte more than a cursor file can have, at most: a device has no end.
+    fn try_read(&self) -> io::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        fs::File::open(&self.path)?.take(CURSOR_FILE_BYTES_MAX + 1).read_to_end(&mut text)?;
+        Ok(text)
     }
 
     /// Replaces the cursor in it. It is there for whoever reads it next; on disk it is when a sync was due.
@@ -160,5 +173,11 @@ mod tests {
             fs::write(&file.path, content).expect("writable");
             assert!(matches!(file.read(), Err(CliError::Usage(_))), "{content:?} was taken");
         }
+    }
+
+    #[test]
+    fn a_file_without_end_is_refused_and_not_read_whole() {
+        let endless = CursorFile::new(PathBuf::from("/dev/zero"));
+        assert!(matches!(endless.read(), Err(CliError::Usage(_))));
     }
 }

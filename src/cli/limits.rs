@@ -51,6 +51,8 @@ pub(crate) const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Largest piece of output in one event, in bytes. A flood without newlines is cut there; no byte is
 /// given up.
 pub(crate) const OUTPUT_BYTES_MAX: usize = 32 << 10;
+/// Length of a cursor file, in bytes. Longer: it is refused as none.
+pub(crate) const CURSOR_FILE_BYTES_MAX: u64 = 4 << 10;
 /// Bytes of events a `run` keeps in memory. Full: they go to the spool file.
 pub(crate) const SPOOL_MEMORY_BYTES_MAX: usize = 1 << 20;
 /// Length of the spool file, in bytes. Full: the program's pipes are not read until there is room.

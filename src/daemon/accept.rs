@@ -166,12 +166,14 @@ async fn pause(error: &io::Error) {
 }
 
 /// What holds for every connection. The defaults of HTTP/2 servers are made for short calls.
+/// gRPC has no use for a date, and the HTTP library panics over a clock that is before 1970.
 fn connection_builder() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(FIRST_BYTES_TIMEOUT);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(FIRST_BYTES_TIMEOUT).auto_date_header(false);
     builder
         .http2()
         .timer(TokioTimer::new())
+        .auto_date_header(false)
         .max_concurrent_streams(CONNECTION_STREAMS_MAX)
         .initial_stream_window_size(STREAM_RECEIVE_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_RECEIVE_WINDOW_BYTES)

@@ -97,3 +97,13 @@ async fn the_log_is_one_json_object_a_line_without_payloads() {
         assert!(!line.contains("nobody-logs"), "{line}");
     }
 }
+
+#[tokio::test]
+async fn an_answer_carries_no_date_so_that_no_clock_can_fail_it() {
+    let daemon = Daemon::start();
+    let mut client = daemon.client();
+    let reply = client.create_execution(creation("one")).await.expect("new");
+    assert_eq!(reply.metadata().get("date"), None);
+    let refused = client.append(batch("no", vec![custom("x")])).await.expect_err("no such execution");
+    assert_eq!(refused.metadata().get("date"), None);
+}

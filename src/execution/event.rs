@@ -9,6 +9,7 @@ use tapeline_storage::limits::CUSTOM_TYPE_BYTES_MAX;
 
 use super::head_change;
 use super::invalid::{Excess, Invalid};
+use super::nesting;
 use super::phase;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX, EVENT_BYTES_MAX};
 use crate::proto::v1::event::Body;
@@ -61,11 +62,13 @@ fn encode(bodies: Vec<Body>) -> Result<Vec<NewEvent>, Invalid> {
     for (index, event) in bare.into_iter().enumerate() {
         event.encode_raw(&mut buffer);
         let body = event.body.as_ref().expect("each has a body");
+        let payload = buffer.split().freeze();
+        nesting::check(index, body, &payload)?;
         events.push(NewEvent {
             type_tag: type_tag(body),
             custom_type: custom_type(body),
             head_change: head_change::of(index, body)?.map(Box::new),
-            payload: buffer.split().freeze(),
+            payload,
         });
     }
     Ok(events)

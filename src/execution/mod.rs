@@ -4,6 +4,7 @@ pub mod phase;
 pub mod event;
 mod head_change;
 pub mod invalid;
+mod nesting;
 pub mod rules;
 pub mod fold;
 pub mod redact;

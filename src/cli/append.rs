@@ -38,7 +38,7 @@ pub(crate) struct AppendArgs {
     #[arg(long, value_name = "DATA", requires = "kind", allow_hyphen_values = true)]
     data: Option<String>,
     /// The media type of the content, for a type of your own
-    #[arg(long, value_name = "TYPE", requires = "kind", default_value = "")]
+    #[arg(long, value_name = "TYPE", requires = "kind", default_value = "", hide_default_value = true)]
     content_type: String,
     /// Append only if this is the last event of the log
     #[arg(long, value_name = "SEQ")]
@@ -180,7 +180,8 @@ impl Appending {
 
     fn finish(mut self) -> Result<Exit, CliError> {
         if self.format == Format::Pretty && self.events > 0 {
-            let told = format!("{} events appended; the last is seq {}", self.events, self.last.last_seq);
+            let noun = if self.events == 1 { "event" } else { "events" };
+            let told = format!("{} {noun} appended; the last is seq {}", self.events, self.last.last_seq);
             self.out.line(&told)?;
         }
         self.out.flush()?;

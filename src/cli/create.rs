@@ -18,13 +18,13 @@ pub(crate) struct CreateArgs {
     #[arg(value_parser = execution_id)]
     id: Option<String>,
     /// A name for people
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     name: String,
     /// The session it belongs to
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     session: String,
     /// The agent that runs
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     agent: String,
     /// A label, fixed at creation; may be repeated
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]

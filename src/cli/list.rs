@@ -20,7 +20,7 @@ pub(crate) struct ListArgs {
     #[arg(long, value_parser = phase)]
     phase: Option<Phase>,
     /// Only those of this session
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     session: String,
     /// Only those with this label; may be repeated, all must match
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]

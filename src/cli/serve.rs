@@ -28,7 +28,7 @@ pub(crate) struct ServeArgs {
     /// Where to listen; a loopback address, port 0 is any free one [default: 127.0.0.1:50051]
     #[arg(long, env = "TAPELINE_LISTEN", value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
-    /// Where the logs are kept [default: $XDG_STATE_HOME/tapeline]
+    /// Where the logs are kept [default: $XDG_STATE_HOME/tapeline, else ~/.local/state/tapeline]
     #[arg(long, env = "TAPELINE_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// A TOML file with more of the same

@@ -25,7 +25,7 @@ pub(crate) struct WaitArgs {
     /// Wait for it to be created, too
     #[arg(long)]
     wait_for_create: bool,
-    /// How long a lost connection is tried again
+    /// How long a lost connection is tried again [default: 5m]
     #[arg(long, value_parser = duration, value_name = "TIME")]
     reconnect_for: Option<Duration>,
     #[command(flatten)]

@@ -76,7 +76,7 @@ struct WhatArgs {
     /// Say on standard error whether events come live or are read from disk
     #[arg(short, long)]
     verbose: bool,
-    /// How long a lost connection is tried again
+    /// How long a lost connection is tried again [default: 5m]
     #[arg(long, value_parser = duration, value_name = "TIME")]
     reconnect_for: Option<Duration>,
     #[command(flatten)]

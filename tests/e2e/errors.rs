@@ -84,7 +84,7 @@ async fn a_creation_that_breaks_a_rule_is_refused_with_the_limit_if_it_is_one() 
         (creation(&"x".repeat(200)), "execution_id", 128, 200),
         (
             CreateExecutionRequest { session_id: "s".repeat(1_025), ..creation("x") },
-            "spec.session_id",
+            "session_id",
             1_024,
             1_025,
         ),

@@ -31,8 +31,11 @@ pub(crate) struct Corruption {
 
 impl std::fmt::Display for Corruption {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { number, seq, position, what, .. } = self;
-        write!(f, "execution number {number}, seq {seq}, position {position}: {what}")
+        let places = [("execution number", self.number), ("seq", self.seq), ("position", self.position)];
+        for (name, place) in places.into_iter().filter(|(_, place)| *place != 0) {
+            write!(f, "{name} {place}, ")?;
+        }
+        f.write_str(&self.what)
     }
 }
 

@@ -48,12 +48,26 @@ async fn from(
     let page = on_blocking_thread(move || {
         let mut page = AllPage { events: Vec::new(), through: after, tail_position };
         while page.events.is_empty() && page.through < tail_position {
-            shared.with_files(|files| step(&shared, files, &mut page, size))?;
+            shared.with_files(|files| {
+                step(&shared, files, &mut page, size).map_err(|error| named(&shared, files, error))
+            })?;
         }
         cut(&mut page);
         Ok(page)
     });
     page.await.map_err(|error| error.into_read_error(None))
+}
+
+/// The error with the id of the execution it is about, if that can be found out.
+fn named(shared: &Shared, files: &OpenFiles, error: EngineError) -> EngineError {
+    let EngineError::Corrupt(mut corruption) = error else { return error };
+    if corruption.execution.is_none() && corruption.number != 0 {
+        let number = corruption.number;
+        let unsealed = shared.slots.dirty(number).map(|slot| slot.id.clone());
+        let archived = || files.archive.head(number).ok().flatten().map(|head| head.execution.id.clone());
+        corruption.execution = unsealed.or_else(archived);
+    }
+    EngineError::Corrupt(corruption)
 }
 
 /// Leaves out what was committed after the tail was taken.

@@ -35,8 +35,10 @@ pub(super) fn recover(journal: &Journal, archive: &Archive) -> Result<Recovered,
         next_number: meta.next_number,
         executions: meta.executions,
         known: HashMap::new(),
+        last_commit: None,
     };
-    let next = journal.scan(meta.sealed_row, |commit| fold.commit(&commit))?;
+    let scanned = journal.scan(meta.sealed_row, |commit| fold.commit(&commit).map_err(Damage::Record));
+    let next = scanned.map_err(|damage| fold.explain(damage))?;
     let unsealed = fold.unsealed.take().unwrap_or_else(|| Unsealed::new(next.commit, meta.sealed_position));
     let slots = Slots::new();
     for Known { id, state, row } in fold.known.into_values() {
@@ -56,6 +58,20 @@ pub(super) fn recover(journal: &Journal, archive: &Archive) -> Result<Recovered,
     })
 }
 
+/// What is wrong with the journal, or why it cannot be read.
+enum Damage {
+    /// A row, which the journal names.
+    Row(EngineError),
+    /// A record in rows that are fine; it says where it stands.
+    Record(EngineError),
+}
+
+impl From<EngineError> for Damage {
+    fn from(error: EngineError) -> Self {
+        Self::Row(error)
+    }
+}
+
 /// An execution that the journal says something of.
 struct Known {
     id: ExecutionId,
@@ -72,6 +88,8 @@ struct Fold<'a> {
     next_number: u64,
     executions: u64,
     known: HashMap<u64, Known>,
+    /// The number of the last commit so far.
+    last_commit: Option<u64>,
 }
 
 impl Fold<'_> {
@@ -88,7 +106,23 @@ impl Fold<'_> {
             bytes: raw.bytes.clone(),
             changes,
         });
+        self.last_commit = Some(raw.commit);
         Ok(())
+    }
+
+    /// The error with what a person needs to know: which commit and which positions cannot be read.
+    fn explain(&self, damage: Damage) -> EngineError {
+        match damage {
+            Damage::Record(error) => error,
+            Damage::Row(EngineError::Corrupt(mut corruption)) => {
+                let commit =
+                    self.last_commit.map_or_else(String::new, |last| format!("commit {}, ", last + 1));
+                let first_position = self.position + 1;
+                corruption.what = format!("{commit}positions from {first_position}: {}", corruption.what);
+                EngineError::Corrupt(corruption)
+            }
+            Damage::Row(error) => error,
+        }
     }
 
     fn damaged(&self, raw: &RawCommit, first_position: Position, error: EngineError) -> EngineError {

@@ -137,6 +137,9 @@ async fn a_wrong_byte_in_the_archive_is_reported_with_execution_and_seq_and_harm
     let Err(ReadError::Corrupt { execution, seq, .. }) = read else { panic!("served: {read:?}") };
     assert_eq!(execution, Some(id_of("a")));
     assert!((1..=2).contains(&seq), "seq {seq}");
+    let read = fixture.store.read_all(0, PageSize::default()).await;
+    let Err(ReadError::Corrupt { execution, .. }) = read else { panic!("served: {read:?}") };
+    assert_eq!(execution, Some(id_of("a")), "readers of all executions are told which one it is");
     assert_eq!(fixture.payloads("b").await, ["created", "fine"]);
     fixture.append("a", &["goes on"]).await;
     let read = fixture.store.read(&id_of("a"), 2, PageSize::default()).await.expect("it is unsealed");
@@ -155,7 +158,7 @@ async fn a_wrong_byte_in_the_journal_is_noticed_at_the_start() {
     flip_in_file(&fixture.dir.path().join("journal.redb"), &long[1_000..1_064]);
     let opened = RedbStore::open(OpenOptions::new(fixture.dir.path()));
     let Err(OpenError::Damaged { what, .. }) = opened else { panic!("opened: {opened:?}") };
-    assert!(what.contains("row 2"), "{what}");
+    assert!(what.contains("commit 2, positions from 2: journal row 2"), "{what}");
 }
 
 struct Explosive;

@@ -76,11 +76,13 @@ impl Journal {
         let (mut commits, mut bytes) = (Vec::new(), 0);
         for row in table.range(*next..)? {
             let (key, value) = row?;
-            let number = key.value();
-            if number != *next {
-                return Err(damaged(*next, &format!("is missing; the next one is {number}")));
+            match scan.row(*next, key.value(), value.value()) {
+                Ok(commit) => commits.push(commit),
+                // What is fine before it is handed over first, so that the caller knows how far it got;
+                // the next page then begins with this row.
+                Err(_) if !commits.is_empty() => break,
+                Err(error) => return Err(error),
             }
-            commits.push(scan.take(number, Row::decode(number, value.value())?)?);
             bytes += value.value().len();
             *next += 1;
             if bytes >= SCAN_BYTES {
@@ -109,6 +111,14 @@ impl Journal {
 }
 
 impl Scan {
+    /// Takes the row that must be the next one. Returns the commit that it completes, if it does.
+    fn row(&mut self, next: u64, number: u64, bytes: &[u8]) -> Result<Option<RawCommit>, EngineError> {
+        if number != next {
+            return Err(damaged(next, &format!("is missing; the next one is {number}")));
+        }
+        self.take(number, Row::decode(number, bytes)?)
+    }
+
     fn take(&mut self, number: u64, row: Row<'_>) -> Result<Option<RawCommit>, EngineError> {
         let expected = self.open.as_ref().map_or(0, |open| number - open.first_row);
         if u64::from(row.part) != expected {

@@ -138,19 +138,31 @@ impl<'a> Batch<'a> {
         reply: Reply<Appended>,
     ) -> Answer {
         let place = request.stream.clone();
+        // In this order: a look-up that ends between the two has noted its failure before.
+        let undecided = place.as_ref().is_some_and(AppendPlace::is_stream_undecided);
         let outcome = match place.as_ref().is_some_and(AppendPlace::is_behind_failed) {
             true => Err(WriteError::StreamFailed),
-            false => self.append(slot, request),
+            false => self.append(slot, request, undecided),
         };
-        if let (Err(_), Some(place)) = (&outcome, &place) {
-            place.failed();
+        match (&outcome, &place) {
+            (Err(_), Some(place)) => place.failed(),
+            (Ok(Appended::Older), Some(place)) => place.undecided(),
+            _ => {}
         }
         Answer::append(reply, outcome, place)
     }
 
-    fn append(&mut self, slot: &Arc<Slot>, request: AppendRequest) -> Result<Appended, WriteError> {
+    /// Nothing new is written as long as it is open whether an earlier append of the stream failed. The
+    /// writer does not wait for that: it is found out by reading.
+    fn append(
+        &mut self,
+        slot: &Arc<Slot>,
+        request: AppendRequest,
+        undecided: bool,
+    ) -> Result<Appended, WriteError> {
         let mut head = self.present(slot)?;
         let rule_state = match admit(&head, &request, self.context.rules)? {
+            Admission::Write { .. } if undecided => return Err(WriteError::Busy),
             Admission::Write { rule_state } => rule_state,
             Admission::Duplicate(outcome) => return Ok(Appended::Done(outcome)),
             Admission::Older => return Ok(Appended::Older),

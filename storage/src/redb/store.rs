@@ -206,6 +206,7 @@ impl RedbStore {
                 (Appended::Older, Some((producer, digest))) => {
                     let outcome = older::look_up(&shared, &slot, &producer, digest).await;
                     note_failure(&outcome, place.as_ref());
+                    place.iter().for_each(AppendPlace::decided);
                     outcome
                 }
                 (Appended::Older, None) => unreachable!("only an append of a producer can be older"),

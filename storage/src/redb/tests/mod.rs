@@ -6,5 +6,6 @@ mod sealing;
 mod faults;
 mod pressure;
 mod races;
+mod streams;
 mod crash;
 mod measure;

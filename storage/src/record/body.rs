@@ -215,6 +215,7 @@ impl CreationBody<'_> {
 
 impl<'a> EventRecord<'a> {
     /// Decodes the event at the front of `bytes`; any other kind of record is an error.
+    #[inline]
     pub fn decode(bytes: &'a [u8]) -> Result<(Self, usize), RecordError> {
         match split_frame(bytes)? {
             (Kind::Event, body, length) => Ok((decode_body::<EventBody<'_>>(body)?.parse()?, length)),
@@ -269,6 +270,7 @@ impl<'a> EventRecord<'a> {
 }
 
 impl<'a> EventBody<'a> {
+    #[inline(always)] // see `decode_body`
     fn parse(self) -> Result<EventRecord<'a>, RecordError> {
         Ok(EventRecord {
             number: self.number,

@@ -167,6 +167,7 @@ pub(crate) fn decode_value<'a, T: bincode::BorrowDecode<'a, ()>>(
 }
 
 /// Decodes a whole body; bytes behind its last field are an error, because bincode would ignore them.
+#[inline(always)] // what is returned is large, and a start decodes millions of them
 pub(crate) fn decode_body<'a, T: bincode::BorrowDecode<'a, ()>>(body: &'a [u8]) -> Result<T, RecordError> {
     let (value, consumed) = bincode::borrow_decode_from_slice(body, config())
         .map_err(|error| RecordError::Body(error.to_string()))?;

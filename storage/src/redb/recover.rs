@@ -2,9 +2,12 @@
 //! start, whether the last stop was clean or not. It writes nothing. A record that does not follow
 //! the one before it is damage, told with row, commit and position.
 
+mod steps;
+
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use steps::{DecodedCommit, Decoding, Event, Step};
 
 use super::archive::Archive;
 use super::error::EngineError;
@@ -12,7 +15,7 @@ use super::journal::{Journal, RawCommit};
 use super::slots::{Slots, State};
 use super::unsealed::{Change, NewCommit, Run, Unsealed, mark};
 use super::writer::Next;
-use crate::record::{EventRecord, Record};
+use crate::record::Record;
 use crate::{ExecutionId, Head, Position, Seq};
 
 /// What a start finds.
@@ -34,14 +37,19 @@ pub(super) fn recover(journal: &Journal, archive: &Archive) -> Result<Recovered,
         position: meta.sealed_position,
         next_number: meta.next_number,
         executions: meta.executions,
-        known: HashMap::new(),
+        known: Vec::new(),
+        places: HashMap::new(),
+        last_place: None,
         last_commit: None,
     };
-    let scanned = journal.scan(meta.sealed_row, |commit| fold.commit(&commit).map_err(Damage::Record));
-    let next = scanned.map_err(|damage| fold.explain(damage))?;
+    let next = std::thread::scope(|scope| {
+        let decoding = Decoding::start(scope, journal, meta.sealed_row)?;
+        decoding.commits().try_for_each(|commit| fold.commit(commit))?;
+        decoding.end().map_err(|error| fold.explain(error))
+    })?;
     let unsealed = fold.unsealed.take().unwrap_or_else(|| Unsealed::new(next.commit, meta.sealed_position));
     let slots = Slots::new();
-    for Known { id, state, row } in fold.known.into_values() {
+    for Known { id, state, row } in fold.known {
         slots.restore(id, state, row);
     }
     Ok(Recovered {
@@ -56,20 +64,6 @@ pub(super) fn recover(journal: &Journal, archive: &Archive) -> Result<Recovered,
         executions: fold.executions,
         sealed_row: meta.sealed_row,
     })
-}
-
-/// What is wrong with the journal, or why it cannot be read.
-enum Damage {
-    /// A row, which the journal names.
-    Row(EngineError),
-    /// A record in rows that are fine; it says where it stands.
-    Record(EngineError),
-}
-
-impl From<EngineError> for Damage {
-    fn from(error: EngineError) -> Self {
-        Self::Row(error)
-    }
 }
 
 /// An execution that the journal says something of.
@@ -87,16 +81,28 @@ struct Fold<'a> {
     position: Position,
     next_number: u64,
     executions: u64,
-    known: HashMap<u64, Known>,
+    known: Vec<Known>,
+    /// Where in `known` an execution stands, by its number.
+    places: HashMap<u64, usize>,
+    /// The number and place of the execution that was looked at last: events of one append stand behind
+    /// each other, and only the first of them has to be looked up.
+    last_place: Option<(u64, usize)>,
     /// The number of the last commit so far.
     last_commit: Option<u64>,
 }
 
 impl Fold<'_> {
-    fn commit(&mut self, raw: &RawCommit) -> Result<(), EngineError> {
+    fn commit(&mut self, commit: DecodedCommit) -> Result<(), EngineError> {
         let first_position = self.position + 1;
         let mut changes = Vec::new();
-        self.records(raw, &mut changes).map_err(|error| self.damaged(raw, first_position, error))?;
+        let DecodedCommit { raw, steps, damage } = commit;
+        let folded = self.steps(&raw, steps, &mut changes);
+        folded
+            .and_then(|()| {
+                let damaged = |error| EngineError::corrupt(0, 0, self.position + 1, error);
+                damage.map(damaged).map_or(Ok(()), Err)
+            })
+            .map_err(|error| damaged(&raw, first_position, error))?;
         let position_before = first_position - 1;
         self.unsealed.get_or_insert_with(|| Unsealed::new(raw.commit, position_before)).add(NewCommit {
             commit: raw.commit,
@@ -110,52 +116,42 @@ impl Fold<'_> {
         Ok(())
     }
 
-    /// The error with what a person needs to know: which commit and which positions cannot be read.
-    fn explain(&self, damage: Damage) -> EngineError {
-        match damage {
-            Damage::Record(error) => error,
-            Damage::Row(EngineError::Corrupt(mut corruption)) => {
-                let commit =
-                    self.last_commit.map_or_else(String::new, |last| format!("commit {}, ", last + 1));
-                let first_position = self.position + 1;
-                corruption.what = format!("{commit}positions from {first_position}: {}", corruption.what);
-                EngineError::Corrupt(corruption)
-            }
-            Damage::Row(error) => error,
-        }
-    }
-
-    fn damaged(&self, raw: &RawCommit, first_position: Position, error: EngineError) -> EngineError {
+    /// What is wrong with a row, with what a person needs to know: which commit and which positions cannot
+    /// be read.
+    fn explain(&self, error: EngineError) -> EngineError {
         let EngineError::Corrupt(mut corruption) = error else { return error };
-        corruption.what = format!(
-            "journal row {}, commit {}, positions from {first_position}: {}",
-            raw.first_row, raw.commit, corruption.what
-        );
+        let commit = self.last_commit.map_or_else(String::new, |last| format!("commit {}, ", last + 1));
+        let first_position = self.position + 1;
+        corruption.what = format!("{commit}positions from {first_position}: {}", corruption.what);
         EngineError::Corrupt(corruption)
     }
 
-    fn records(&mut self, raw: &RawCommit, changes: &mut Vec<Change>) -> Result<(), EngineError> {
-        let mut offset = 0;
-        while offset < raw.bytes.len() {
-            let (record, length) = Record::decode(&raw.bytes[offset..])
-                .map_err(|error| EngineError::corrupt(0, 0, self.position + 1, error))?;
-            self.record(&record, raw, offset, changes)?;
-            offset += length;
-        }
-        Ok(())
+    fn steps(
+        &mut self,
+        raw: &RawCommit,
+        steps: Vec<Step>,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), EngineError> {
+        steps.into_iter().try_for_each(|step| match step {
+            Step::Event(event) => self.event(&event, raw, changes),
+            Step::Other(offset) => {
+                let (record, _) = Record::decode(raw.bytes.get(offset..).unwrap_or_default())
+                    .map_err(|error| EngineError::corrupt(0, 0, self.position + 1, error))?;
+                self.record(&record, raw, changes)
+            }
+        })
     }
 
     fn record(
         &mut self,
         record: &Record<'_>,
         raw: &RawCommit,
-        offset: usize,
         changes: &mut Vec<Change>,
     ) -> Result<(), EngineError> {
         let row = raw.last_row;
         match record {
             Record::Create(creation) => self.create(Head::new(creation), row),
-            Record::Event(event) => self.event(event, raw, offset, changes),
+            Record::Event(_) => unreachable!("an event is a step of its own"),
             Record::Trim(trim) => {
                 let head = self.head(trim.number, 0, row)?;
                 if !(head.floor_seq..=head.tail_seq + 1).contains(&trim.floor_seq) {
@@ -174,7 +170,7 @@ impl Fold<'_> {
             Record::Delete(delete) => {
                 let number = delete.number;
                 self.head(number, 0, row)?;
-                if let Some(known) = self.known.get_mut(&number) {
+                if let Some(known) = self.last_place.and_then(|(_, place)| self.known.get_mut(place)) {
                     known.state = State::Deleted { number };
                 }
                 self.executions = self.executions.saturating_sub(1);
@@ -192,15 +188,19 @@ impl Fold<'_> {
         self.next_number = number + 1;
         self.executions += 1;
         let id = head.execution.id.clone();
-        self.known.insert(number, Known { id, state: State::Present(head.into()), row });
+        self.know(number, Known { id, state: State::Present(head.into()), row });
         Ok(())
+    }
+
+    fn know(&mut self, number: u64, known: Known) {
+        self.places.insert(number, self.known.len());
+        self.known.push(known);
     }
 
     fn event(
         &mut self,
-        event: &EventRecord<'_>,
+        event: &Event,
         raw: &RawCommit,
-        offset: usize,
         changes: &mut Vec<Change>,
     ) -> Result<(), EngineError> {
         let wrong = |what: &str| Err(EngineError::corrupt(event.number, event.seq, event.position, what));
@@ -215,10 +215,13 @@ impl Fold<'_> {
             return wrong("time runs backwards");
         }
         head.apply(&event.applied());
+        let Some(batch) = &event.batch else {
+            self.position += 1;
+            return continue_run(changes, event);
+        };
         let execution = head.execution.clone();
         self.position += 1;
-        let Some(batch) = &event.batch else { return continue_run(changes, event) };
-        let Ok(offset) = u32::try_from(offset) else { return wrong("the commit is too long") };
+        let Ok(offset) = u32::try_from(event.offset) else { return wrong("the commit is too long") };
         let run = Run {
             commit: raw.commit,
             first_seq: event.seq,
@@ -234,12 +237,12 @@ impl Fold<'_> {
     /// The head of an execution that a record speaks of, which must be there.
     fn head(&mut self, number: u64, seq: Seq, row: u64) -> Result<&mut Head, EngineError> {
         let missing = || EngineError::corrupt(number, seq, 0, "the execution is not there");
-        if !self.known.contains_key(&number) {
-            let head = self.archive.head(number)?.ok_or_else(missing)?;
-            let id = head.execution.id.clone();
-            self.known.insert(number, Known { id, state: State::Present(head.into()), row });
-        }
-        let known = self.known.get_mut(&number).ok_or_else(missing)?;
+        let place = match self.last_place {
+            Some((last, place)) if last == number => place,
+            _ => self.place(number)?.ok_or_else(missing)?,
+        };
+        self.last_place = Some((number, place));
+        let known = self.known.get_mut(place).ok_or_else(missing)?;
         known.row = row;
         match &mut known.state {
             State::Present(head) => Ok(std::sync::Arc::make_mut(head)),
@@ -248,8 +251,30 @@ impl Fold<'_> {
     }
 }
 
+impl Fold<'_> {
+    /// The place of an execution, which the archive tells of if no record did so far.
+    fn place(&mut self, number: u64) -> Result<Option<usize>, EngineError> {
+        if let Some(place) = self.places.get(&number) {
+            return Ok(Some(*place));
+        }
+        let Some(head) = self.archive.head(number)? else { return Ok(None) };
+        let (id, row) = (head.execution.id.clone(), 0);
+        self.know(number, Known { id, state: State::Present(head.into()), row });
+        Ok(Some(self.known.len() - 1))
+    }
+}
+
+fn damaged(raw: &RawCommit, first_position: Position, error: EngineError) -> EngineError {
+    let EngineError::Corrupt(mut corruption) = error else { return error };
+    corruption.what = format!(
+        "journal row {}, commit {}, positions from {first_position}: {}",
+        raw.first_row, raw.commit, corruption.what
+    );
+    EngineError::Corrupt(corruption)
+}
+
 /// An event that goes on with the append before it.
-fn continue_run(changes: &mut [Change], event: &EventRecord<'_>) -> Result<(), EngineError> {
+fn continue_run(changes: &mut [Change], event: &Event) -> Result<(), EngineError> {
     match changes.last_mut() {
         Some(Change::Events { number, run, .. }) if *number == event.number => {
             run.events += 1;

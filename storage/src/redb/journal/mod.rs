@@ -18,6 +18,7 @@ use super::archive::{FORMAT, decode_format, encode_format};
 use super::error::EngineError;
 use crate::StoreId;
 use crate::record::{RecordError, VERSION};
+pub(crate) use scan::Next;
 use rows::{Row, cut, damaged};
 
 /// Key: `"format"`. Value: format and store id, as in the archive.

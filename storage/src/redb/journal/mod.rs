@@ -18,8 +18,8 @@ use super::archive::{FORMAT, decode_format, encode_format};
 use super::error::EngineError;
 use crate::StoreId;
 use crate::record::{RecordError, VERSION};
-pub(crate) use scan::Next;
 use rows::{Row, cut, damaged};
+pub(crate) use scan::Next;
 
 /// Key: `"format"`. Value: format and store id, as in the archive.
 const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");

@@ -115,7 +115,9 @@ fn decode(raw: RawCommit) -> DecodedCommit {
     while let Some(rest) = raw.bytes.get(offset..).filter(|rest| !rest.is_empty()) {
         let decoded = match EventRecord::decode(rest) {
             Ok((event, length)) => Ok((Step::Event(Event::new(event, offset)), length)),
-            Err(RecordError::Kind(_)) => Record::decode(rest).map(|(_, length)| (Step::Other(offset), length)),
+            Err(RecordError::Kind(_)) => {
+                Record::decode(rest).map(|(_, length)| (Step::Other(offset), length))
+            }
             Err(error) => Err(error),
         };
         match decoded {

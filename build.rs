@@ -1,7 +1,7 @@
 //! Generates the messages, clients and servers from `proto/`, with no `protoc` on the machine.
 //!
-//! The server of `ExecutionLogService` is generated apart from the rest: its two watching methods
-//! answer with frames that are encoded already, and a codec can only be chosen method by method there.
+//! The servers of two services are generated apart from the rest: their watching methods answer with
+//! frames that are encoded already, and a codec can only be chosen method by method there.
 
 #![allow(clippy::print_stdout, reason = "cargo reads a build script's standard output")]
 
@@ -22,18 +22,22 @@ const ROOTS: [&str; 4] = [
     "ai/stigmer/agentic/agentexecution/v1/query.proto",
 ];
 
-/// The service whose server is generated method by method.
-const LOG_SERVICE: &str = "tapeline.v1.ExecutionLogService";
-/// Its methods whose replies are pre-encoded frames.
-const FRAME_METHODS: [&str; 2] = ["Watch", "WatchAll"];
+/// The services whose servers are generated method by method, and their methods whose replies are
+/// pre-encoded frames.
+const FRAME_SERVICES: [(&str, &[&str]); 2] = [
+    ("tapeline.v1.ExecutionLogService", &["Watch", "WatchAll"]),
+    ("ai.stigmer.agentic.agentexecution.v1.AgentExecutionQueryController", &["subscribe"]),
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
     let files = protox::compile(ROOTS, ["proto"])?;
 
     let pool = DescriptorPool::from_file_descriptor_set(files.clone())?;
-    let log_service = pool.get_service_by_name(LOG_SERVICE).ok_or("the log service is not in proto/")?;
-    manual::Builder::new().build_client(false).compile(&[server_of(&log_service)]);
+    for (name, frame_methods) in FRAME_SERVICES {
+        let service = pool.get_service_by_name(name).ok_or("a service is not in proto/")?;
+        manual::Builder::new().build_client(false).compile(&[server_of(&service, frame_methods)]);
+    }
 
     write_descriptor_set(files.clone(), &PathBuf::from(env::var("OUT_DIR")?).join("descriptors.bin"))?;
 
@@ -50,7 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// tonic's own generator for every service, except that the log service gets a client only.
+/// tonic's own generator for every service, except that those with frames get a client only.
 struct Services {
     both_sides: Box<dyn ServiceGenerator>,
     client_only: Box<dyn ServiceGenerator>,
@@ -58,7 +62,8 @@ struct Services {
 
 impl ServiceGenerator for Services {
     fn generate(&mut self, service: Service, code: &mut String) {
-        if format!("{}.{}", service.package, service.proto_name) == LOG_SERVICE {
+        let name = format!("{}.{}", service.package, service.proto_name);
+        if FRAME_SERVICES.iter().any(|(with_frames, _)| *with_frames == name) {
             self.client_only.generate(service, code);
         } else {
             self.both_sides.generate(service, code);
@@ -67,17 +72,18 @@ impl ServiceGenerator for Services {
 }
 
 /// The service as tonic's generator wants it, read from the descriptor so that it cannot drift from it.
-fn server_of(service: &ServiceDescriptor) -> manual::Service {
+fn server_of(service: &ServiceDescriptor, frame_methods: &[&str]) -> manual::Service {
     let builder = manual::Service::builder().name(service.name()).package(service.package_name());
-    service.methods().fold(builder, |builder, method| builder.method(server_method_of(&method))).build()
+    let method_of = |method| server_method_of(&method, frame_methods);
+    service.methods().fold(builder, |builder, method| builder.method(method_of(method))).build()
 }
 
-fn server_method_of(method: &MethodDescriptor) -> manual::Method {
+fn server_method_of(method: &MethodDescriptor, frame_methods: &[&str]) -> manual::Method {
     let builder = manual::Method::builder()
         .name(snake_case(method.name()))
         .route_name(method.name())
         .input_type(rust_path(&method.input()));
-    let mut builder = if FRAME_METHODS.contains(&method.name()) {
+    let mut builder = if frame_methods.contains(&method.name()) {
         builder.output_type("crate::rpc::codec::Frame").codec_path("crate::rpc::codec::FrameCodec")
     } else {
         builder.output_type(rust_path(&method.output())).codec_path("tonic_prost::ProstCodec")
@@ -94,9 +100,10 @@ fn server_method_of(method: &MethodDescriptor) -> manual::Method {
     builder.build()
 }
 
-/// Every message of the log service lives in its own package.
+/// Every message of these services lives in the package of its service.
 fn rust_path(message: &MessageDescriptor) -> String {
-    format!("crate::proto::v1::{}", message.name())
+    let module = if message.package_name() == "tapeline.v1" { "v1" } else { "stigmer::agentexecution" };
+    format!("crate::proto::{module}::{}", message.name())
 }
 
 fn snake_case(name: &str) -> String {

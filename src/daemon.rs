@@ -13,6 +13,8 @@ use futures_util::FutureExt;
 use tapeline_storage::{EventStore, OpenError, OpenOptions, RedbStore, StoreId};
 use tokio::net::TcpListener;
 
+use crate::agentexecution::Controller;
+use crate::agentexecution::state::{SnapshotKeeper, Snapshots, States, snapshot_hook};
 use crate::append::Appender;
 use crate::broker::Broker;
 use crate::config::Config;
@@ -113,6 +115,7 @@ struct Daemon {
     watches: Watches,
     services: tonic::service::Routes,
     health: Health,
+    _keeper: SnapshotKeeper,
 }
 
 impl Daemon {
@@ -121,7 +124,8 @@ impl Daemon {
             .map_err(|source| DaemonError::System { action: "start the broker's thread", source })?;
         let mut options = OpenOptions::new(&config.data_dir);
         options.rules = Arc::new(ExecutionRules);
-        options.hook = broker.hook();
+        let (hook, wishes) = snapshot_hook(broker.hook());
+        options.hook = Arc::new(hook);
         let opening = tokio::task::spawn_blocking(move || RedbStore::open(options));
         let store = match opening.await {
             Ok(store) => store?,
@@ -130,8 +134,13 @@ impl Daemon {
         let store: Arc<dyn EventStore> = Arc::new(store);
         let appender = Appender::new(store.clone());
         let watches = Watches::limited_to(config.watchers_max, store.clone(), broker.clone());
-        let (services, health) = services::services(&store, &appender, &watches);
-        Ok(Self { config, store, broker, appender, watches, services, health })
+        let snapshots = open_snapshots(&config, store.store_id()).await;
+        let states = States::new(store.clone(), snapshots.clone());
+        let keeper = SnapshotKeeper::start(store.clone(), states.clone(), snapshots, wishes);
+        let controller =
+            Controller::new(store.clone(), appender.clone(), broker.clone(), watches.clone(), states);
+        let (services, health) = services::services(&store, &appender, &watches, &controller);
+        Ok(Self { config, store, broker, appender, watches, services, health, _keeper: keeper })
     }
 
     async fn listen(&self) -> Result<TcpListener, DaemonError> {
@@ -173,6 +182,16 @@ impl Daemon {
 
     fn store_failed(&self, why: String) -> DaemonError {
         DaemonError::StoreFailed { data_dir: self.config.data_dir.clone(), why }
+    }
+}
+
+/// The snapshots are beside the store; looking at what is there is not for an async thread.
+async fn open_snapshots(config: &Config, store_id: StoreId) -> Arc<Snapshots> {
+    let directory = config.data_dir.join("snapshots");
+    let opening = tokio::task::spawn_blocking(move || Snapshots::open(directory, store_id));
+    match opening.await {
+        Ok(snapshots) => Arc::new(snapshots),
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
 }
 

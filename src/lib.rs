@@ -14,6 +14,7 @@ pub mod execution;
 pub mod append;
 pub mod broker;
 pub mod watch;
+pub mod agentexecution;
 pub mod rpc;
 pub mod config;
 pub mod logging;

@@ -42,6 +42,46 @@ pub const TRIMS_MAX: usize = 1;
 /// nothing is removed. What it comes to in the end must fit the engine's limit for a base.
 pub const TRIM_STATE_BYTES_MAX: usize = 64 * MIB;
 
+/// States of executions that are kept in memory. More: the one asked for longest ago goes.
+pub const STATES_MAX: usize = 4_096;
+/// Bytes of the states that are kept in memory, as they are encoded. More: as above; the newest stays
+/// whatever its size.
+pub const STATES_BYTES_MAX: usize = 64 * MIB;
+/// Bytes of one state, as it is encoded. More: `STATE_TOO_LARGE`; its events can still be read.
+pub const STATE_BYTES_MAX: usize = TRIM_STATE_BYTES_MAX;
+/// States that are being folded from their logs at once. More: they wait.
+pub const STATE_LOADS_MAX: usize = 8;
+/// Events between two snapshots of a state, at first; later as many as are in it already, up to the next
+/// limit.
+pub const SNAPSHOT_EVENTS_MIN: u64 = 4_096;
+/// Events between two snapshots of a state at most.
+pub const SNAPSHOT_EVENTS_MAX: u64 = 32_768;
+/// Bytes of events after which there is a snapshot though they are few, and half the state at least.
+pub const SNAPSHOT_BYTES_MIN: usize = 4 * MIB;
+/// Bytes of all snapshots. More: the oldest are removed.
+pub const SNAPSHOTS_BYTES_MAX: u64 = 256 * MIB as u64;
+/// Free bytes of the file system below which no snapshot is written: the log needs them more.
+pub const SNAPSHOT_FREE_BYTES_MIN: u64 = 256 * MIB as u64;
+/// Executions that are to have a snapshot, or none any more, and wait. More: they are not noted, which
+/// costs a reader time.
+pub const SNAPSHOT_WISHES_MAX: usize = 1_024;
+/// Bytes of text in one event that a difference of states makes. More: the text is cut, and the rest
+/// follows in events of its own.
+pub const DIFF_TEXT_BYTES_MAX: usize = 512 << 10;
+/// How long a change that is decided on a state is decided anew when others were faster. Longer:
+/// `SEQ_MISMATCH`.
+pub const CHANGE_RETRY_MAX: Duration = Duration::from_secs(5);
+/// Bytes of one reply of the Stigmer contract; its clients take 4 MiB. More: see `agentexecution::fit`.
+pub const REPLY_BYTES_MAX: usize = 7 * MIB / 2;
+/// Executions in one page of a list of the Stigmer contract. More are asked for: this many are given.
+pub const CONTRACT_LIST_PAGE_MAX: usize = 100;
+/// Executions that a list of the Stigmer contract counts to say how many pages there are.
+pub const LIST_COUNTED_MAX: usize = 10_000;
+/// Executions whose tags one page looks at. More: the page is short, and there is a next one.
+pub const LIST_EXAMINED_MAX: usize = 1_000;
+/// Tags in a filter. More: `INVALID_FIELD`.
+pub const LIST_TAGS_MAX: usize = 32;
+
 /// Commits that wait for the broker's thread. More: every subscription is marked as lagged and its
 /// watcher reads from the store.
 pub const BROKER_COMMITS_MAX: usize = 1_024;

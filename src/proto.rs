@@ -38,6 +38,10 @@ mod generated {
                 pub mod agentexecution {
                     pub mod v1 {
                         tonic::include_proto!("ai.stigmer.agentic.agentexecution.v1");
+                        // The server whose subscribing method answers with pre-encoded frames.
+                        tonic::include_proto!(
+                            "ai.stigmer.agentic.agentexecution.v1.AgentExecutionQueryController"
+                        );
                     }
                 }
                 pub mod executioncontext {

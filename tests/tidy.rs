@@ -10,12 +10,16 @@ use std::path::{Path, PathBuf};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     ("cli", &["daemon", "config", "logging", "proto", "limits"]),
-    ("daemon", &["rpc", "append", "watch", "broker", "execution", "config", "logging", "shutdown"]),
+    (
+        "daemon",
+        &["rpc", "agentexecution", "append", "watch", "broker", "execution", "config", "logging", "shutdown"],
+    ),
     ("daemon", &["proto", "limits", "storage"]),
     ("config", &["limits"]),
     ("logging", &["config", "limits"]),
     ("shutdown", &["limits"]),
-    ("rpc", &["append", "watch", "execution", "proto", "limits", "storage"]),
+    ("rpc", &["agentexecution", "append", "watch", "execution", "proto", "limits", "storage"]),
+    ("agentexecution", &["append", "watch", "broker", "execution", "proto", "limits", "storage"]),
     ("append", &["execution", "proto", "limits", "storage"]),
     ("watch", &["broker", "execution", "proto", "limits", "storage"]),
     ("broker", &["execution", "limits", "storage"]),

@@ -9,6 +9,7 @@ use super::{AppendError, parse_id};
 use crate::execution::event;
 use crate::execution::invalid::{Excess, Invalid};
 use crate::proto::stigmer::agentexecution::AgentExecutionSpec;
+use crate::proto::v1::event::Body;
 use crate::proto::v1::{CreateExecutionRequest, ExecutionCreated};
 
 /// Checks a request. The digest is of what is stored, so the same request again is the same creation.
@@ -38,6 +39,17 @@ pub(super) fn parse(request: CreateExecutionRequest) -> Result<CreateRequest, Ap
     let labels: BTreeMap<String, String> = request.labels;
     let created = ExecutionCreated { spec, labels: labels.clone(), display_name: request.display_name };
     let events = vec![event::created(created)?];
+    Ok(CreateRequest { execution, digest: digest_events(&events), labels, events })
+}
+
+/// A creation with events that the daemon made itself, of which the first is `created`.
+pub(super) fn from_bodies(execution: ExecutionId, bodies: Vec<Body>) -> Result<CreateRequest, AppendError> {
+    let labels = match bodies.first() {
+        Some(Body::Created(created)) => created.labels.clone(),
+        _ => BTreeMap::new(),
+    };
+    check_labels(&labels)?;
+    let events = event::internal_batch(bodies)?;
     Ok(CreateRequest { execution, digest: digest_events(&events), labels, events })
 }
 

@@ -10,15 +10,16 @@ use std::sync::Arc;
 use tapeline_storage::limits::{EXECUTION_ID_BYTES_MAX, PRODUCER_ID_BYTES_MAX};
 use tapeline_storage::{
     AppendOutcome, AppendPlace, AppendRequest, AppendTicket, EventStore, ExecutionId, ExecutionIdError, Head,
-    Producer, WriteError, digest_events,
+    Producer, Seq, WriteError, digest_events,
 };
 
 use tokio::sync::{Semaphore, watch};
 
-use crate::execution::event::client_batch;
+use crate::execution::event::{client_batch, internal_batch};
 use crate::execution::invalid::{Excess, Invalid};
 use crate::limits::TRIMS_MAX;
 use crate::proto::v1 as wire;
+use crate::proto::v1::event::Body;
 
 use trim::STATE_BYTES;
 
@@ -111,6 +112,37 @@ impl Appender {
     pub async fn append(&self, request: wire::AppendRequest) -> Result<AppendOutcome, AppendError> {
         self.check_open()?;
         Ok(self.store.append(parse(request, None)?).await?)
+    }
+
+    /// Appends events that the daemon made itself, behind a certain seq or not at all (`SeqMismatch`).
+    pub async fn append_bodies(
+        &self,
+        execution: &ExecutionId,
+        bodies: Vec<Body>,
+        expected_last_seq: Seq,
+    ) -> Result<AppendOutcome, AppendError> {
+        self.check_open()?;
+        let events = internal_batch(bodies)?;
+        let expected_last_seq = Some(expected_last_seq);
+        let request = AppendRequest {
+            execution: execution.clone(),
+            events,
+            expected_last_seq,
+            producer: None,
+            stream: None,
+        };
+        Ok(self.store.append(request).await?)
+    }
+
+    /// Creates an execution with these events, of which the first is `created`.
+    pub async fn create_from(
+        &self,
+        execution: &ExecutionId,
+        bodies: Vec<Body>,
+    ) -> Result<Arc<Head>, AppendError> {
+        self.check_open()?;
+        let request = create::from_bodies(execution.clone(), bodies)?;
+        Ok(self.store.create(request).await?.head)
     }
 
     /// Puts a batch of a stream into the store's queue.

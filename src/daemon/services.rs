@@ -1,4 +1,4 @@
-//! What is served on the one port: both native services, health, reflection.
+//! What is served on the one port: both native services, both of the Stigmer contract, health, reflection.
 
 use std::sync::Arc;
 
@@ -8,9 +8,12 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use crate::agentexecution::Controller;
 use crate::append::Appender;
 use crate::limits::REQUEST_BYTES_MAX;
 use crate::proto::FILE_DESCRIPTOR_SET;
+use crate::proto::stigmer::agentexecution::agent_execution_command_controller_server::AgentExecutionCommandControllerServer;
+use crate::proto::stigmer::agentexecution::agent_execution_query_controller_server::AgentExecutionQueryControllerServer;
 use crate::proto::v1::admin_service_server::AdminServiceServer;
 use crate::proto::v1::execution_log_service_server::ExecutionLogServiceServer;
 use crate::rpc::admin_service::Admin;
@@ -20,10 +23,12 @@ use crate::watch::Watches;
 /// Says whether the daemon serves, for the whole of it and for each service.
 pub(super) struct Health(HealthReporter);
 
-const SERVICES: [&str; 3] = [
+const SERVICES: [&str; 5] = [
     "",
     <ExecutionLogServiceServer<LogService> as NamedService>::NAME,
     <AdminServiceServer<Admin> as NamedService>::NAME,
+    <AgentExecutionCommandControllerServer<Controller> as NamedService>::NAME,
+    <AgentExecutionQueryControllerServer<Controller> as NamedService>::NAME,
 ];
 
 impl Health {
@@ -47,6 +52,7 @@ pub(super) fn services(
     store: &Arc<dyn EventStore>,
     appender: &Appender,
     watches: &Watches,
+    controller: &Controller,
 ) -> (Routes, Health) {
     let log = LogService::new(store.clone(), appender.clone(), watches.clone());
     let admin = Admin::new(store.clone(), appender.clone(), watches.clone());
@@ -57,7 +63,17 @@ pub(super) fn services(
                 .max_decoding_message_size(REQUEST_BYTES_MAX)
                 .max_encoding_message_size(REQUEST_BYTES_MAX),
         )
-        .add_service(AdminServiceServer::new(admin).max_decoding_message_size(REQUEST_BYTES_MAX));
+        .add_service(AdminServiceServer::new(admin).max_decoding_message_size(REQUEST_BYTES_MAX))
+        .add_service(
+            AgentExecutionCommandControllerServer::new(controller.clone())
+                .max_decoding_message_size(REQUEST_BYTES_MAX)
+                .max_encoding_message_size(REQUEST_BYTES_MAX),
+        )
+        .add_service(
+            AgentExecutionQueryControllerServer::new(controller.clone())
+                .max_decoding_message_size(REQUEST_BYTES_MAX)
+                .max_encoding_message_size(REQUEST_BYTES_MAX),
+        );
     (with_reflection(routes).prepare(), Health(reporter))
 }
 

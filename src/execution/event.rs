@@ -5,7 +5,7 @@
 use bytes::BytesMut;
 use prost::Message;
 use tapeline_storage::NewEvent;
-use tapeline_storage::limits::CUSTOM_TYPE_BYTES_MAX;
+use tapeline_storage::limits::{APPEND_BYTES_MAX, APPEND_EVENTS_MAX, CUSTOM_TYPE_BYTES_MAX};
 
 use super::head_change;
 use super::invalid::{Excess, Invalid};
@@ -31,12 +31,21 @@ pub fn client_batch(events: Vec<Event>) -> Result<Vec<NewEvent>, Invalid> {
         check_body(index, &body, index == last)?;
         bodies.push(body);
     }
-    encode(bodies)
+    encode(bodies, BATCH_BYTES_MAX)
+}
+
+/// A batch that the daemon made itself: as many events and bytes as the engine takes in one append, and
+/// 1 MiB an event, which only a field that is no text can pass.
+pub fn internal_batch(bodies: Vec<Body>) -> Result<Vec<NewEvent>, Invalid> {
+    if let Some(excess) = Excess::over(APPEND_EVENTS_MAX, bodies.len()) {
+        return Err(Invalid::BatchTooLarge { what: "events", excess });
+    }
+    encode(bodies, APPEND_BYTES_MAX)
 }
 
 /// The first event of an execution. All else in it is bounded, so one that is too large has such a spec.
 pub fn created(created: ExecutionCreated) -> Result<NewEvent, Invalid> {
-    let mut events = encode(vec![Body::Created(created)]).map_err(|error| match error {
+    let mut events = encode(vec![Body::Created(created)], BATCH_BYTES_MAX).map_err(|error| match error {
         Invalid::EventTooLarge { excess, .. } => Invalid::EventTooLarge { field: "spec".to_owned(), excess },
         error => error,
     })?;
@@ -44,7 +53,7 @@ pub fn created(created: ExecutionCreated) -> Result<NewEvent, Invalid> {
 }
 
 /// Encodes a batch into one buffer and gives each event its slice of it.
-fn encode(bodies: Vec<Body>) -> Result<Vec<NewEvent>, Invalid> {
+fn encode(bodies: Vec<Body>, bytes_max: usize) -> Result<Vec<NewEvent>, Invalid> {
     let bare: Vec<Event> =
         bodies.into_iter().map(|body| Event { body: Some(body), ..Default::default() }).collect();
     let lengths: Vec<usize> = bare.iter().map(Event::encoded_len).collect();
@@ -54,7 +63,7 @@ fn encode(bodies: Vec<Body>) -> Result<Vec<NewEvent>, Invalid> {
         }
     }
     let total = lengths.iter().sum();
-    if let Some(excess) = Excess::over(BATCH_BYTES_MAX, total) {
+    if let Some(excess) = Excess::over(bytes_max, total) {
         return Err(Invalid::BatchTooLarge { what: "bytes", excess });
     }
     let mut buffer = BytesMut::with_capacity(total);

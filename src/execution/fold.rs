@@ -36,6 +36,11 @@ pub struct Folded {
     exit: ExitStatus,
 }
 
+/// Whether an event of this kind can add to a state: output of programs and custom events never do.
+pub fn adds(type_tag: u32) -> bool {
+    type_tag != OUTPUT && type_tag != CUSTOM
+}
+
 impl Folded {
     /// The seq of the last event in it; 0 before the first.
     pub fn through_seq(&self) -> Seq {
@@ -55,8 +60,9 @@ impl Folded {
 
     /// Adds an event as the store has it. Fails, with nothing changed, if its payload is no event.
     pub fn add(&mut self, event: &StoredEvent) -> Result<(), DecodeError> {
-        let adds = event.type_tag != OUTPUT && event.type_tag != CUSTOM;
-        if adds && let Some(body) = Event::decode(event.payload.clone())?.body {
+        if adds(event.type_tag)
+            && let Some(body) = Event::decode(event.payload.clone())?.body
+        {
             self.apply(body);
         }
         self.through_seq = event.seq;

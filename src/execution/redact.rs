@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use prost::Message;
 
-use crate::proto::stigmer::agentexecution::AgentExecutionSpec;
+use crate::proto::stigmer::agentexecution::{AgentExecution, AgentExecutionSpec};
 use crate::proto::v1::Event;
 use crate::proto::v1::event::Body;
 
@@ -13,6 +13,13 @@ use crate::proto::v1::event::Body;
 const CREATED: u32 = 10;
 /// The number of `Event.spec_replaced`.
 const SPEC_REPLACED: u32 = 20;
+
+/// Empties the secrets of an execution.
+pub fn execution(execution: &mut AgentExecution) -> bool {
+    let in_spec = execution.spec.as_mut().is_some_and(empty_spec);
+    let in_status = execution.status.as_mut().is_some_and(|status| take(&mut status.callback_token));
+    in_spec || in_status
+}
 
 /// The stored payload of an event as native readers may see it. Only the two kinds that can hold a
 /// secret are decoded. One that cannot be decoded comes back empty: an event without a body.
@@ -23,11 +30,7 @@ pub fn for_readers(type_tag: u32, payload: &Bytes) -> Bytes {
     let Ok(mut event) = Event::decode(payload.clone()) else { return Bytes::new() };
     let emptied = match &mut event.body {
         Some(Body::Created(created)) => created.spec.as_mut().is_some_and(empty_spec),
-        Some(Body::SpecReplaced(replaced)) => replaced.execution.as_mut().is_some_and(|execution| {
-            let in_spec = execution.spec.as_mut().is_some_and(empty_spec);
-            let in_status = execution.status.as_mut().is_some_and(|status| take(&mut status.callback_token));
-            in_spec || in_status
-        }),
+        Some(Body::SpecReplaced(replaced)) => replaced.execution.as_mut().is_some_and(execution),
         _ => false,
     };
     if emptied { event.encode_to_vec().into() } else { payload.clone() }
@@ -50,7 +53,7 @@ fn take(token: &mut Bytes) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::stigmer::agentexecution::{AgentExecution, AgentExecutionStatus};
+    use crate::proto::stigmer::agentexecution::AgentExecutionStatus;
     use crate::proto::stigmer::executioncontext::ExecutionValue;
     use crate::proto::v1::{CustomEvent, ExecutionCreated, SpecReplaced};
 

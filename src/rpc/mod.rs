@@ -3,6 +3,7 @@
 
 pub mod log_service;
 pub mod admin_service;
+mod agentexecution;
 mod convert;
 mod page_token;
 pub mod status;

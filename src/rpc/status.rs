@@ -8,6 +8,8 @@ use tapeline_storage::{ReadError, WriteError};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::agentexecution::CallError;
+use crate::agentexecution::state::StateError;
 use crate::append::AppendError;
 use crate::execution::invalid::{Excess, Invalid};
 use crate::execution::phase;
@@ -272,6 +274,22 @@ pub(super) fn of_watch(error: WatchError) -> Status {
         WatchError::ShuttingDown => shutting_down(),
     }
     .into()
+}
+
+/// The answer to a call of the Stigmer contract that failed.
+pub(super) fn of_call(error: CallError) -> Status {
+    match error {
+        CallError::Invalid(error) => of_invalid(error).into(),
+        CallError::Append(error) => of_append(error),
+        CallError::State(StateError::Read(error)) => of_read(error),
+        CallError::State(error @ StateError::TooLarge { limit, actual }) => {
+            Fault::new(Code::ResourceExhausted, "STATE_TOO_LARGE", error)
+                .with("limit", limit)
+                .with("actual", actual)
+                .into()
+        }
+        CallError::Watch(error) => of_watch(error),
+    }
 }
 
 /// The cursor of a request that reads belongs elsewhere.

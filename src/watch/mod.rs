@@ -26,7 +26,7 @@ use std::sync::Arc;
 use tapeline_storage::{EventStore, ExecutionId};
 
 pub use error::{EndCause, WatchError};
-pub use registry::{WatcherInfo, WatcherState};
+pub use registry::{Watcher, WatcherInfo, WatcherState};
 pub use stream::WatchStream;
 
 use crate::broker::Broker;
@@ -79,6 +79,18 @@ impl Watches {
         let plan = WatchAllPlan::try_from(request)?;
         let entry = Registry::register(&self.0.registry, None, peer)?;
         Ok(WatchStream::new(open::all(Arc::clone(&self.0), plan, entry).await?))
+    }
+
+    /// Takes up a watcher that follows an execution by other means than a [`WatchStream`]. Fails when
+    /// there are too many, or all are being ended.
+    pub fn register(&self, execution: &ExecutionId, peer: Option<SocketAddr>) -> Result<Watcher, WatchError> {
+        Registry::register(&self.0.registry, Some(execution.clone()), peer).map(Watcher::from)
+    }
+
+    /// Why all watches are being ended, if they are. Whoever waits for a subscription is woken after
+    /// this is set.
+    pub fn ending(&self) -> Option<EndCause> {
+        self.0.registry.ending()
     }
 
     /// The watchers of one execution, or all, in the order in which they came.

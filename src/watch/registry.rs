@@ -189,6 +189,24 @@ impl Entry {
     }
 }
 
+/// A watcher of another kind than a `WatchStream`, on the list until it is dropped.
+pub struct Watcher(Entry);
+
+impl From<Entry> for Watcher {
+    fn from(entry: Entry) -> Self {
+        Self(entry)
+    }
+}
+
+impl Watcher {
+    /// It was given everything up to `cursor`, as it happens.
+    pub fn was_given(&self, cursor: u64) {
+        self.0.is_now(WatcherState::Live);
+        self.0.was_given(cursor);
+        self.0.has_reached(cursor);
+    }
+}
+
 impl Drop for Entry {
     fn drop(&mut self) {
         self.registry.watchers().by_number.remove(&self.number);

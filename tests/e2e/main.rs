@@ -19,3 +19,4 @@ mod bad_input;
 mod crowds;
 mod services;
 mod secrets;
+mod stigmer;

@@ -11,7 +11,13 @@ use tonic_reflection::pb::{v1, v1alpha};
 use super::support::append::{batch, creation, custom};
 use super::support::daemon::Daemon;
 
-const SERVICES: [&str; 3] = ["", "tapeline.v1.ExecutionLogService", "tapeline.v1.AdminService"];
+const SERVICES: [&str; 5] = [
+    "",
+    "tapeline.v1.ExecutionLogService",
+    "tapeline.v1.AdminService",
+    "ai.stigmer.agentic.agentexecution.v1.AgentExecutionCommandController",
+    "ai.stigmer.agentic.agentexecution.v1.AgentExecutionQueryController",
+];
 
 #[tokio::test]
 async fn health_says_serving_for_each_service_and_not_serving_once_the_daemon_stops() {

@@ -1,0 +1,12 @@
+//! `get`: one execution as it is now, its secrets included.
+
+use super::{CallError, Controller, Fitted, fit, parse_id, resource};
+use crate::proto::stigmer::agentexecution::{AgentExecution, AgentExecutionId};
+
+impl Controller {
+    /// The state of an execution at its tail.
+    pub async fn get(&self, id: AgentExecutionId) -> Result<Fitted<AgentExecution>, CallError> {
+        let state = self.states.current(&parse_id("value", &id.value)?).await?;
+        Ok(fit::one(resource::shown(&state)))
+    }
+}

@@ -1,0 +1,148 @@
+//! `list`: pages of executions, newest first. A page begins behind the execution that its token names, so
+//! pages are stable while others are created: what matched throughout is in exactly one of them.
+
+use tapeline_storage::{ExecutionId, Head, ListQuery, ReadError};
+
+use super::state::StateError;
+use super::{CallError, Controller, Fitted, fit, resource, without_secrets};
+use crate::execution::invalid::{Excess, Invalid};
+use crate::execution::phase;
+use crate::limits::{
+    CONTRACT_LIST_PAGE_MAX, LIST_COUNTED_MAX, LIST_EXAMINED_MAX, LIST_PAGE_DEFAULT, LIST_PAGE_MAX,
+    LIST_TAGS_MAX,
+};
+use crate::proto::stigmer::agentexecution::{AgentExecution, ListAgentExecutionsRequest};
+
+/// Begins a token that is a number and not an id: no id has it.
+const NUMBER: char = '!';
+
+/// One page.
+#[derive(Clone, Debug)]
+pub struct ExecutionPage {
+    /// Newest first.
+    pub entries: Fitted<Vec<AgentExecution>>,
+    /// Pages of this size that there are; counted up to a limit, and with a filter by tags as far as was
+    /// looked.
+    pub total_pages: i32,
+    /// The token of the next page. The id of the last entry is one too.
+    pub next_page_token: Option<String>,
+}
+
+/// What is listed.
+pub(super) struct Listing {
+    pub(super) query: ListQuery,
+    pub(super) tags: Vec<String>,
+    pub(super) page_size: usize,
+}
+
+impl Controller {
+    /// One page of all executions, filtered by phase and tags; secrets are left out.
+    pub async fn list(&self, request: ListAgentExecutionsRequest) -> Result<ExecutionPage, CallError> {
+        let ListAgentExecutionsRequest { page_size, page_token, phase, tags } = request;
+        let phase = match phase {
+            0 => None,
+            number => Some(
+                phase::from_wire(number)
+                    .ok_or_else(|| Invalid::field("phase", format!("{number} is no phase")))?,
+            ),
+        };
+        if let Some(excess) = Excess::over(LIST_TAGS_MAX, tags.len()) {
+            return Err(Invalid::beyond("tags", "too many", excess).into());
+        }
+        let query = ListQuery { phase, ..ListQuery::default() };
+        self.page(Listing { query, tags, page_size: parse_size(page_size)? }, &page_token).await
+    }
+
+    /// The page behind a token.
+    pub(super) async fn page(
+        &self,
+        mut listing: Listing,
+        page_token: &str,
+    ) -> Result<ExecutionPage, CallError> {
+        let total = self.count(&listing).await?;
+        listing.query.before_number = self.parse_token(page_token).await?;
+        let (mut entries, mut examined) = (Vec::new(), 0);
+        let mut next = listing.query.before_number;
+        while entries.len() < listing.page_size && examined < LIST_EXAMINED_MAX {
+            // Without tags everything that is listed is taken.
+            listing.query.heads_max = listing.page_size - entries.len();
+            let page = self.store.list(listing.query.clone()).await?;
+            examined += page.heads.len().max(1);
+            for head in &page.heads {
+                let execution = self.entry(head).await?;
+                entries.extend(execution.filter(|execution| has_tags(execution, &listing.tags)));
+            }
+            next = page.next_before;
+            listing.query.before_number = next;
+            if next.is_none() {
+                break;
+            }
+        }
+        let pages = match listing.tags.is_empty() {
+            true => total.div_ceil(listing.page_size),
+            false => 1 + usize::from(next.is_some()),
+        };
+        Ok(ExecutionPage {
+            entries: fit::many(entries),
+            total_pages: i32::try_from(pages).unwrap_or(i32::MAX),
+            next_page_token: next.map(|number| format!("{NUMBER}{number}")),
+        })
+    }
+
+    /// Executions that match but for tags, as far as they are counted.
+    async fn count(&self, listing: &Listing) -> Result<usize, ReadError> {
+        let (mut query, mut count) = (listing.query.clone(), 0);
+        query.heads_max = LIST_PAGE_MAX;
+        while listing.tags.is_empty() && count < LIST_COUNTED_MAX {
+            let page = self.store.list(query.clone()).await?;
+            count += page.heads.len();
+            match page.next_before {
+                Some(number) => query.before_number = Some(number),
+                None => break,
+            }
+        }
+        Ok(count)
+    }
+
+    /// An execution as an entry; `None` if it was deleted meanwhile.
+    async fn entry(&self, head: &Head) -> Result<Option<AgentExecution>, CallError> {
+        match self.states.current(&head.execution.id).await {
+            Ok(state) => Ok(Some(without_secrets(resource::shown(&state)))),
+            Err(StateError::Read(ReadError::NotFound { .. })) => Ok(None),
+            Err(StateError::TooLarge { .. }) => Ok(Some(resource::of_head(head))),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn parse_token(&self, token: &str) -> Result<Option<u64>, CallError> {
+        let malformed = || Invalid::field("page_token", "is not one that this daemon gave");
+        if token.is_empty() {
+            return Ok(None);
+        }
+        if let Some(number) = token.strip_prefix(NUMBER) {
+            return Ok(Some(number.parse().map_err(|_| malformed())?));
+        }
+        let id = ExecutionId::parse(token).map_err(|_| malformed())?;
+        match self.store.head(&id).await {
+            Ok(head) => Ok(Some(head.number)),
+            Err(ReadError::NotFound { .. }) => {
+                Err(Invalid::field("page_token", "names an execution that does not exist").into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// How many entries a page has.
+pub(super) fn parse_size(page_size: i32) -> Result<usize, Invalid> {
+    match usize::try_from(page_size) {
+        Ok(0) => Ok(LIST_PAGE_DEFAULT),
+        Ok(size) => Ok(size.min(CONTRACT_LIST_PAGE_MAX)),
+        Err(_) => Err(Invalid::field("page_size", "must not be negative")),
+    }
+}
+
+fn has_tags(execution: &AgentExecution, tags: &[String]) -> bool {
+    let present = execution.metadata.as_ref().map_or(&[][..], |metadata| &metadata.tags);
+    tags.iter().all(|tag| present.contains(tag))
+}

@@ -1,0 +1,129 @@
+//! The Stigmer AgentExecution contract: one file for each of its calls, over the same logs as the native
+//! API. A status that a runner sends becomes the events that lead to it (`diff`), and what a client is
+//! shown is what all events add up to. It must never write but through the write path, and never keep
+//! anything that could not be had again from the log.
+
+pub mod merge;
+pub mod diff;
+pub mod state;
+mod resource;
+mod fit;
+mod view;
+mod create;
+mod update;
+mod update_status;
+mod delete;
+mod get;
+mod list;
+mod list_by_session;
+mod subscribe;
+
+use std::sync::Arc;
+
+use tapeline_storage::{EventStore, ExecutionId, ReadError, WriteError};
+
+use crate::append::{AppendError, Appender};
+use crate::broker::Broker;
+use crate::execution::invalid::Invalid;
+use crate::proto::stigmer::agentexecution::AgentExecution;
+use crate::watch::{WatchError, Watches};
+use state::{StateError, States};
+use view::Views;
+
+pub use fit::Fitted;
+pub use list::ExecutionPage;
+pub use subscribe::{EncodedState, StateStream};
+
+/// Both controllers of the contract. Cheap to clone.
+#[derive(Clone)]
+pub struct Controller {
+    store: Arc<dyn EventStore>,
+    appender: Appender,
+    watches: Watches,
+    states: States,
+    views: Views,
+}
+
+/// Why a call was not answered. What writes has written nothing, except where the outcome is unknown.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The request breaks a rule.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The write path refuses.
+    #[error(transparent)]
+    Append(AppendError),
+    /// The state cannot be had.
+    #[error(transparent)]
+    State(StateError),
+    /// There are too many watchers, or all of them are being ended.
+    #[error(transparent)]
+    Watch(WatchError),
+}
+
+impl std::fmt::Debug for Controller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Controller").finish_non_exhaustive()
+    }
+}
+
+impl Controller {
+    /// The controllers over the two walks. `states` must be of the same store, which must have been opened
+    /// with the hook of `broker`.
+    pub fn new(
+        store: Arc<dyn EventStore>,
+        appender: Appender,
+        broker: Broker,
+        watches: Watches,
+        states: States,
+    ) -> Self {
+        let views = Views::new(states.clone(), broker, watches.clone());
+        Self { store, appender, watches, states, views }
+    }
+}
+
+/// The id in a request of the contract.
+fn parse_id(field: &str, id: &str) -> Result<ExecutionId, Invalid> {
+    if id.is_empty() {
+        return Err(Invalid::field(field, "must not be empty"));
+    }
+    ExecutionId::parse(id).map_err(|error| Invalid::field(field, error.to_string()))
+}
+
+/// Whether an append came too late because the log had moved on: load again, decide again.
+fn has_moved(error: &AppendError) -> bool {
+    matches!(error, AppendError::Store(WriteError::SeqMismatch { .. }))
+}
+
+impl From<AppendError> for CallError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Invalid(invalid) => Self::Invalid(invalid),
+            error => Self::Append(error),
+        }
+    }
+}
+
+impl From<StateError> for CallError {
+    fn from(error: StateError) -> Self {
+        Self::State(error)
+    }
+}
+
+impl From<ReadError> for CallError {
+    fn from(error: ReadError) -> Self {
+        Self::State(error.into())
+    }
+}
+
+impl From<WatchError> for CallError {
+    fn from(error: WatchError) -> Self {
+        Self::Watch(error)
+    }
+}
+
+/// An execution without its secrets, for every reply but those of `get` and `subscribe`.
+fn without_secrets(mut execution: AgentExecution) -> AgentExecution {
+    crate::execution::redact::execution(&mut execution);
+    execution
+}

@@ -1,0 +1,143 @@
+//! Sees to it that long logs have snapshots though nobody asks for their state, and that a deleted
+//! execution leaves none behind. Its hook only notes an id, of one commit in thousands; the work is done
+//! aside, a small part of the time. What it misses costs a reader time and nothing else.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tapeline_storage::{
+    Commit, CommitHook, CommitSlice, EventStore, ExecutionId, ListQuery, LogId, SliceChange,
+};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+use super::{Snapshots, States};
+use crate::limits::{LIST_PAGE_MAX, SNAPSHOT_EVENTS_MIN, SNAPSHOT_WISHES_MAX};
+
+/// For each second of work so many seconds of rest.
+const REST: u32 = 9;
+/// The longest rest.
+const REST_MAX: Duration = Duration::from_secs(5);
+
+/// What the hook asks for.
+#[derive(Debug)]
+enum Wish {
+    Keep(ExecutionId),
+    Forget(ExecutionId, LogId),
+}
+
+/// Notes what a commit means for the snapshots, then calls the hook behind it.
+pub struct SnapshotHook {
+    wishes: Sender<Wish>,
+    next: Arc<dyn CommitHook>,
+}
+
+/// What the hook noted. Full: what comes is not noted.
+#[derive(Debug)]
+pub struct SnapshotWishes(Receiver<Wish>);
+
+/// A hook in front of another one, and what it will note.
+pub fn snapshot_hook(next: Arc<dyn CommitHook>) -> (SnapshotHook, SnapshotWishes) {
+    let (wishes, noted) = channel(SNAPSHOT_WISHES_MAX);
+    (SnapshotHook { wishes, next }, SnapshotWishes(noted))
+}
+
+impl std::fmt::Debug for SnapshotHook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SnapshotHook").finish_non_exhaustive()
+    }
+}
+
+impl CommitHook for SnapshotHook {
+    fn committed(&self, commit: &Arc<Commit>) {
+        self.next.committed(commit);
+        for wish in commit.slices.iter().filter_map(wish_of) {
+            // Without it the next one, or the next start, does the work.
+            let _ = self.wishes.try_send(wish);
+        }
+    }
+}
+
+fn wish_of(slice: &CommitSlice) -> Option<Wish> {
+    let execution = &slice.execution;
+    match &slice.change {
+        SliceChange::Events { events, phase, .. } => {
+            let (first, last) = (events.first()?.seq, events.last()?.seq);
+            let passes = first.saturating_sub(1) / SNAPSHOT_EVENTS_MIN != last / SNAPSHOT_EVENTS_MIN;
+            let ends = phase.is_terminal() && last >= SNAPSHOT_EVENTS_MIN;
+            (passes || ends).then(|| Wish::Keep(execution.id.clone()))
+        }
+        SliceChange::Deleted => Some(Wish::Forget(execution.id.clone(), execution.log_id)),
+        SliceChange::Trimmed { .. } => None,
+    }
+}
+
+/// The work aside, until it is dropped.
+#[derive(Debug)]
+pub struct SnapshotKeeper(tokio::task::JoinHandle<()>);
+
+impl SnapshotKeeper {
+    /// Begins with removing what belongs to no execution any more, then does what the hook notes.
+    pub fn start(
+        store: Arc<dyn EventStore>,
+        states: States,
+        snapshots: Arc<Snapshots>,
+        wishes: SnapshotWishes,
+    ) -> Self {
+        Self(tokio::spawn(async move {
+            remove_orphans(&*store, &snapshots).await;
+            drop(store);
+            keep(&states, &snapshots, wishes.0).await;
+        }))
+    }
+}
+
+impl Drop for SnapshotKeeper {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn keep(states: &States, snapshots: &Arc<Snapshots>, mut wishes: Receiver<Wish>) {
+    let mut noted = Vec::new();
+    while wishes.recv_many(&mut noted, SNAPSHOT_WISHES_MAX).await > 0 {
+        let mut kept = HashSet::new();
+        for wish in noted.drain(..) {
+            match wish {
+                Wish::Forget(execution, log_id) => {
+                    states.0.cache.forget(&execution);
+                    snapshots.remove(log_id.to_string()).await;
+                }
+                Wish::Keep(execution) => drop(kept.insert(execution)),
+            }
+        }
+        for execution in kept {
+            let begun = Instant::now();
+            if let Err(error) = states.current(&execution).await {
+                tracing::debug!(%execution, %error, "no snapshot was made");
+            }
+            tokio::time::sleep((begun.elapsed() * REST).min(REST_MAX)).await;
+        }
+    }
+}
+
+/// Removes the snapshots of executions that are gone.
+async fn remove_orphans(store: &dyn EventStore, snapshots: &Arc<Snapshots>) {
+    let looking = snapshots.clone();
+    let Ok(logs) = tokio::task::spawn_blocking(move || looking.logs()).await else { return };
+    let mut orphans: HashSet<String> = logs.into_iter().collect();
+    let mut query = ListQuery { heads_max: LIST_PAGE_MAX, ..ListQuery::default() };
+    while !orphans.is_empty() {
+        let Ok(page) = store.list(query.clone()).await else { return };
+        for head in &page.heads {
+            orphans.remove(&head.execution.log_id.to_string());
+        }
+        match page.next_before {
+            Some(number) => query.before_number = Some(number),
+            None => break,
+        }
+    }
+    for log_id in orphans {
+        snapshots.remove(log_id).await;
+    }
+}

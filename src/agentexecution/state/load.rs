@@ -1,0 +1,150 @@
+//! How a state is brought up to the tail: from what is in memory, else from a snapshot, else from the
+//! base that a trim left, else from the beginning; then page by page. It must never take a snapshot
+//! whose last event is not in the log.
+
+use std::sync::Arc;
+
+use tapeline_storage::{ExecutionId, Head, Page, PageSize, ReadError, Seq};
+
+use super::snapshot::Snapshot;
+use super::{Mark, State, StateError, States};
+use crate::execution::fold::{Folded, adds};
+use crate::limits::{SNAPSHOT_BYTES_MIN, SNAPSHOT_EVENTS_MAX, SNAPSHOT_EVENTS_MIN, STATE_BYTES_MAX};
+
+impl States {
+    /// The state at the tail.
+    pub(super) async fn advance(
+        &self,
+        execution: &ExecutionId,
+        begun: Option<Arc<State>>,
+    ) -> Result<State, StateError> {
+        let mut state = match begun {
+            Some(state) => Arc::unwrap_or_clone(state),
+            None => self.start(execution).await?,
+        };
+        let mut began_anew_after = None;
+        loop {
+            let cursor = state.folded.through_seq();
+            match self.0.store.read(execution, cursor, PageSize::default()).await {
+                Ok(page) => {
+                    if state.add(execution, page)? {
+                        return Ok(state);
+                    }
+                }
+                // A trim was faster. Its base reaches the floor, so this gets further each time.
+                Err(ReadError::Trimmed { .. }) if began_anew_after != Some(cursor) => {
+                    began_anew_after = Some(cursor);
+                    state = self.begin_at_base(execution).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The newest state that is still there.
+    pub(super) async fn start(&self, execution: &ExecutionId) -> Result<State, StateError> {
+        let head = self.0.store.head(execution).await?;
+        if let Some(snapshot) = self.0.snapshots.read(&head).await {
+            if self.is_of_log(execution, &head, &snapshot).await? {
+                return Ok(State::new(head, snapshot.folded, snapshot.mark));
+            }
+            self.0.snapshots.remove(head.execution.log_id.to_string()).await;
+        }
+        self.begin_at_base(execution).await
+    }
+
+    /// Whether the last event of a snapshot is an event of the log, and kept.
+    async fn is_of_log(
+        &self,
+        execution: &ExecutionId,
+        head: &Head,
+        snapshot: &Snapshot,
+    ) -> Result<bool, StateError> {
+        let seq = snapshot.folded.through_seq();
+        if seq < head.floor_seq || seq > head.tail_seq {
+            return Ok(false);
+        }
+        let one = PageSize { events_max: 1, ..PageSize::default() };
+        match self.0.store.read(execution, seq - 1, one).await {
+            Ok(page) => Ok(page.events.first().is_some_and(|event| Mark::of(event) == snapshot.mark)),
+            Err(ReadError::Trimmed { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The state that a trim left, or that of an execution without events.
+    async fn begin_at_base(&self, execution: &ExecutionId) -> Result<State, StateError> {
+        let head = self.0.store.head(execution).await?;
+        let folded = match self.0.store.base(execution).await? {
+            Some(base) => Folded::from_base(base)
+                .map_err(|error| corrupt(execution, head.floor_seq.saturating_sub(1), error.to_string()))?,
+            None => Folded::default(),
+        };
+        Ok(State::new(head, folded, Mark::default()))
+    }
+
+    /// Has a snapshot written when enough came since the last one.
+    pub(super) fn snapshot_if_due(&self, state: &mut State) {
+        let seq = state.folded.through_seq();
+        let events = seq - state.snapshot_seq;
+        let far = state.snapshot_seq.clamp(SNAPSHOT_EVENTS_MIN, SNAPSHOT_EVENTS_MAX);
+        let ended = state.head.phase.is_terminal() && events >= SNAPSHOT_EVENTS_MIN;
+        let much = SNAPSHOT_BYTES_MIN.max(state.bytes / 2);
+        if (ended || events >= far || state.bytes_since_snapshot >= much) && self.0.snapshots.write(state) {
+            (state.snapshot_seq, state.bytes_since_snapshot) = (seq, 0);
+        }
+    }
+}
+
+impl State {
+    fn new(head: Arc<Head>, folded: Folded, mark: Mark) -> Self {
+        let (bytes, seq) = (folded.base_len(), folded.through_seq());
+        // A base is as good as a snapshot to begin with.
+        Self { head, folded, changed_seq: seq, mark, bytes, bytes_since_snapshot: 0, snapshot_seq: seq }
+    }
+
+    /// The last event in it, as a snapshot says it.
+    pub(super) fn mark(&self) -> Mark {
+        self.mark
+    }
+
+    /// Adds a page. Returns whether the tail is reached.
+    fn add(&mut self, execution: &ExecutionId, page: Page) -> Result<bool, StateError> {
+        for event in &page.events {
+            self.folded.add(event).map_err(|error| {
+                corrupt(execution, event.seq, format!("its payload is no event: {error}"))
+            })?;
+            self.mark = Mark::of(event);
+            if adds(event.type_tag) {
+                self.changed_seq = event.seq;
+                self.bytes += event.payload.len();
+                self.bytes_since_snapshot += event.payload.len();
+            }
+        }
+        self.head = page.head;
+        self.check_size()?;
+        Ok(self.folded.through_seq() >= self.head.tail_seq)
+    }
+
+    /// A state grows by no more than the events that are added; only near the limit is it measured.
+    fn check_size(&mut self) -> Result<(), StateError> {
+        if self.bytes <= STATE_BYTES_MAX {
+            return Ok(());
+        }
+        self.bytes = self.folded.base_len();
+        if self.bytes <= STATE_BYTES_MAX {
+            return Ok(());
+        }
+        Err(StateError::TooLarge { limit: STATE_BYTES_MAX as u64, actual: self.bytes as u64 })
+    }
+}
+
+impl Mark {
+    fn of(event: &tapeline_storage::StoredEvent) -> Self {
+        Self { position: event.position, record_time_ns: event.record_time_ns }
+    }
+}
+
+fn corrupt(execution: &ExecutionId, seq: Seq, what: String) -> StateError {
+    ReadError::Corrupt { execution: Some(execution.clone()), seq, position: 0, what }.into()
+}

@@ -1,11 +1,11 @@
 //! An execution as the contract shows it: its state, with what the daemon knows of itself: id, slug, api
 //! version, kind, times. Pure.
 
-use prost_types::Timestamp;
 use tapeline_storage::Head;
 
 use super::state::State;
 use crate::execution::phase;
+use crate::execution::time::timestamp;
 use crate::proto::stigmer::agentexecution::{AgentExecution, AgentExecutionSpec, AgentExecutionStatus};
 use crate::proto::stigmer::apiresource::{ApiResourceAudit, ApiResourceAuditInfo, ApiResourceMetadata};
 
@@ -13,8 +13,6 @@ use crate::proto::stigmer::apiresource::{ApiResourceAudit, ApiResourceAuditInfo,
 pub(super) const API_VERSION: &str = "agentic.stigmer.ai/v1";
 /// The `kind` of every execution.
 pub(super) const KIND: &str = "AgentExecution";
-
-const NS_PER_S: u64 = 1_000_000_000;
 
 /// The execution as it is shown, its secrets included.
 pub(super) fn shown(state: &State) -> AgentExecution {
@@ -78,11 +76,6 @@ fn status_of(head: &Head, mut status: AgentExecutionStatus) -> AgentExecutionSta
         status_audit: Some(info(head.update_time_ns, event)),
     });
     status
-}
-
-fn timestamp(ns: u64) -> Timestamp {
-    let seconds = i64::try_from(ns / NS_PER_S).unwrap_or(i64::MAX);
-    Timestamp { seconds, nanos: i32::try_from(ns % NS_PER_S).unwrap_or(0) }
 }
 
 /// A name as a part of an address: lower-case letters and digits, everything else one dash.

@@ -1,6 +1,7 @@
 //! The domain: what an event means and how it looks on the wire. Pure: no I/O, no async, no clock.
 
 pub mod phase;
+pub mod time;
 pub mod event;
 mod head_change;
 pub mod invalid;

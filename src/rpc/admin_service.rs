@@ -6,10 +6,10 @@ use std::time::Instant;
 use tapeline_storage::EventStore;
 use tonic::{Request, Response, Status};
 
-use super::convert;
 use super::log_service::parse_id;
 use super::status::of_append;
 use crate::append::Appender;
+use crate::execution::time::timestamp;
 use crate::proto::v1 as wire;
 use crate::proto::v1::admin_service_server::AdminService;
 use crate::watch::{WatcherInfo, WatcherState, Watches};
@@ -93,7 +93,7 @@ fn watcher(info: &WatcherInfo) -> wire::Watcher {
         cursor_seq: info.cursor,
         lag_events: info.lag_events,
         state: state.into(),
-        since: Some(convert::timestamp(info.since_ns)),
-        last_progress: Some(convert::timestamp(info.last_progress_ns)),
+        since: Some(timestamp(info.since_ns)),
+        last_progress: Some(timestamp(info.last_progress_ns)),
     }
 }

@@ -1,18 +1,10 @@
 //! Between the store's words and the wire's. Pure.
 
-use prost_types::Timestamp;
 use tapeline_storage::{AppendOutcome, Head};
 
 use crate::execution::phase;
+use crate::execution::time::timestamp;
 use crate::proto::v1 as wire;
-
-const NS_PER_S: u64 = 1_000_000_000;
-
-/// A time of the store on the wire.
-pub(super) fn timestamp(ns: u64) -> Timestamp {
-    let seconds = i64::try_from(ns / NS_PER_S).unwrap_or(i64::MAX);
-    Timestamp { seconds, nanos: (ns % NS_PER_S) as i32 }
-}
 
 /// An execution on the wire.
 pub(super) fn execution(head: &Head) -> wire::Execution {
@@ -43,17 +35,5 @@ pub(super) fn append_response(outcome: &AppendOutcome) -> wire::AppendResponse {
         record_time: Some(timestamp(outcome.span.record_time_ns)),
         duplicate: outcome.duplicate,
         last_position: outcome.span.last_position,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_keep_their_nanoseconds() {
-        assert_eq!(timestamp(0), Timestamp { seconds: 0, nanos: 0 });
-        assert_eq!(timestamp(1_999_999_999), Timestamp { seconds: 1, nanos: 999_999_999 });
-        assert_eq!(timestamp(u64::MAX).seconds, 18_446_744_073);
     }
 }

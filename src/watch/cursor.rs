@@ -10,14 +10,13 @@ use tapeline_storage::{ExecutionId, Head, Seq};
 use super::error::WatchError;
 use crate::execution::filter::TypeFilter;
 use crate::execution::invalid::{Excess, Invalid};
+use crate::execution::time::NS_PER_S;
 use crate::limits::{
     FILTER_LABEL_KEY_BYTES_MAX, FILTER_LABEL_VALUE_BYTES_MAX, FILTER_LABELS_MAX, HEARTBEAT_DEFAULT,
     HEARTBEAT_MAX, HEARTBEAT_MIN,
 };
 use crate::proto::v1::watch_request::{OnTrimmed as WireOnTrimmed, Start as WireStart};
 use crate::proto::v1::{WatchAllRequest, WatchRequest};
-
-const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// A checked `WatchRequest`.
 #[derive(Debug)]
@@ -119,10 +118,10 @@ fn parse_start(start: WireStart) -> Result<Start, WatchError> {
         WireStart::Live(true) => Ok(Start::Live),
         WireStart::Live(false) => Err(WatchError::invalid("live", "it must be true when it is set")),
         WireStart::Since(time) => match u64::try_from(time.nanos) {
-            Ok(nanos) if nanos < NANOS_PER_SECOND => {
+            Ok(nanos) if nanos < NS_PER_S => {
                 // A time before 1970 is before the first event of any log.
                 let seconds = u64::try_from(time.seconds).ok();
-                let since_ns = seconds.map(|s| s.saturating_mul(NANOS_PER_SECOND).saturating_add(nanos));
+                let since_ns = seconds.map(|s| s.saturating_mul(NS_PER_S).saturating_add(nanos));
                 Ok(Start::Since(since_ns.unwrap_or(0)))
             }
             _ => Err(WatchError::invalid("since.nanos", "it must be from 0 to 999,999,999")),
@@ -134,9 +133,7 @@ fn parse_heartbeat(interval: Option<prost_types::Duration>) -> Result<Duration, 
     let Some(interval) = interval else { return Ok(HEARTBEAT_DEFAULT) };
     // By hand: the conversion of the generated type overflows on the smallest numbers.
     let interval = match (u64::try_from(interval.seconds), u32::try_from(interval.nanos)) {
-        (Ok(seconds), Ok(nanos)) if u64::from(nanos) < NANOS_PER_SECOND => {
-            Some(Duration::new(seconds, nanos))
-        }
+        (Ok(seconds), Ok(nanos)) if u64::from(nanos) < NS_PER_S => Some(Duration::new(seconds, nanos)),
         _ => None,
     };
     let (field, description) = ("heartbeat_interval", format!("it must be at least {HEARTBEAT_MIN:?}"));

@@ -10,6 +10,7 @@ use prost::encoding::{encode_varint, encoded_len_varint};
 use tapeline_storage::{ExecutionId, StoredEvent};
 
 use crate::execution::redact;
+use crate::execution::time::NS_PER_S;
 use crate::limits::FRAME_BYTES;
 use crate::proto::v1::Event;
 
@@ -26,7 +27,6 @@ const NANOS_KEY: u8 = 2 << 3;
 
 /// Room in front of the events of a frame: [`EVENTS_KEY`] and the longest length prefix.
 const HEADER_BYTES: usize = 6;
-const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// A frame of events, wire-ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,8 +154,8 @@ impl<'a> EventParts<'a> {
             event,
             execution,
             payload: redact::for_readers(event.type_tag, &event.payload),
-            seconds: event.record_time_ns / NANOS_PER_SECOND,
-            nanos: event.record_time_ns % NANOS_PER_SECOND,
+            seconds: event.record_time_ns / NS_PER_S,
+            nanos: event.record_time_ns % NS_PER_S,
         }
     }
 

@@ -9,8 +9,8 @@ use tapeline::proto::v1::event::Body;
 use tapeline::proto::v1::{AppendRequest, Event, GetExecutionRequest, MessageAdded, ReadEventsRequest};
 use tonic::transport::Channel;
 use tonic::{Code, Streaming};
-use tonic_types::StatusExt;
 
+use super::refusal::{invalid_field, refusal};
 use super::support::daemon::Daemon;
 
 type Command = AgentExecutionCommandControllerClient<Channel>;
@@ -59,10 +59,6 @@ async fn next(states: &mut Streaming<wire::AgentExecution>) -> wire::AgentExecut
 async fn tail(daemon: &Daemon, id: &str) -> u64 {
     let request = GetExecutionRequest { execution_id: id.into() };
     daemon.client().get_execution(request).await.expect("it is there").into_inner().tail_seq
-}
-
-fn reason(status: &tonic::Status) -> String {
-    status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
 }
 
 #[tokio::test]
@@ -149,7 +145,7 @@ async fn a_late_update_does_not_reopen_what_has_ended() {
     command.update_status(update(&id, 4, &["a"])).await.expect("it is valid");
     command.update_status(update(&id, 4, &["a"])).await.expect("nothing changes");
     let refused = command.update_status(update(&id, 2, &["a", "b"])).await.expect_err("it has ended");
-    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "EXECUTION_ENDED"));
+    refusal(refused, Code::FailedPrecondition, "EXECUTION_ENDED");
 }
 
 #[tokio::test]
@@ -208,7 +204,7 @@ async fn a_stop_ends_subscribers_with_an_error_they_can_come_back_from() {
     next(&mut states).await;
     let stopping = tokio::task::spawn_blocking(move || daemon.terminate());
     let ended = states.message().await.expect_err("the daemon stops");
-    assert_eq!((ended.code(), reason(&ended).as_str()), (Code::Unavailable, "SHUTTING_DOWN"));
+    refusal(ended, Code::Unavailable, "SHUTTING_DOWN");
     let (status, took) = stopping.await.expect("no panic");
     assert!(status.success() && took.as_secs() < 5, "{status} after {took:?}");
 }
@@ -279,8 +275,7 @@ async fn what_a_request_must_say_is_asked_for_and_nothing_is_written() {
         change(|execution| execution.kind = "Other".into()),
     ];
     for execution in wrong {
-        let refused = command.create(execution.clone()).await.expect_err("it is not valid");
-        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "INVALID_FIELD"));
+        invalid_field(command.create(execution).await);
     }
     let id = created(&mut command, "one").await;
     let before = tail(&daemon, &id).await;

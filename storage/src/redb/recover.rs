@@ -249,9 +249,7 @@ impl Fold<'_> {
             State::Absent | State::Deleted { .. } => Err(missing()),
         }
     }
-}
 
-impl Fold<'_> {
     /// The place of an execution, which the archive tells of if no record did so far.
     fn place(&mut self, number: u64) -> Result<Option<usize>, EngineError> {
         if let Some(place) = self.places.get(&number) {

@@ -135,8 +135,8 @@ impl Daemon {
         let appender = Appender::new(store.clone());
         let watches = Watches::limited_to(config.watchers_max, store.clone(), broker.clone());
         let snapshots = open_snapshots(&config, store.store_id()).await;
-        let states = States::new(store.clone(), snapshots.clone());
-        let keeper = SnapshotKeeper::start(store.clone(), states.clone(), snapshots, wishes);
+        let states = States::new(store.clone(), snapshots);
+        let keeper = SnapshotKeeper::start(states.clone(), wishes);
         let controller =
             Controller::new(store.clone(), appender.clone(), broker.clone(), watches.clone(), states);
         let (services, health) = services::services(&store, &appender, &watches, &controller);

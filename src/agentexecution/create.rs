@@ -1,9 +1,8 @@
 //! `create`: a new execution in the phase PENDING.
 
-use tapeline_storage::ExecutionId;
-
 use super::resource::{API_VERSION, KIND, slug};
-use super::{CallError, Controller, Fitted, fit, resource, without_secrets};
+use super::{CallError, Controller, Fitted, fit, reply};
+use crate::append::generate_id;
 use crate::execution::invalid::Invalid;
 use crate::proto::stigmer::agentexecution::{AgentExecution, AgentExecutionSpec};
 use crate::proto::stigmer::apiresource::ApiResourceMetadata;
@@ -14,15 +13,14 @@ impl Controller {
     /// Creates an execution. Whatever it says of its id and its status is not taken.
     pub async fn create(&self, execution: AgentExecution) -> Result<Fitted<AgentExecution>, CallError> {
         let (metadata, spec) = user_part(execution)?;
-        let id = generate_id()?;
+        let id = generate_id("aex")?;
         self.appender.create_from(&id, creation(metadata, spec)).await?;
-        let state = self.states.current(&id).await?;
-        Ok(fit::one(without_secrets(resource::shown(&state))))
+        Ok(reply(&*self.states.current(&id).await?))
     }
 }
 
 /// The events that a new execution begins with. The first has no place for most of the metadata, so a
-/// second one follows in the same commit if there is more than a name and labels.
+/// second one follows in the same commit.
 fn creation(mut metadata: ApiResourceMetadata, spec: AgentExecutionSpec) -> Vec<Body> {
     if metadata.slug.is_empty() {
         metadata.slug = slug(&metadata.name);
@@ -65,9 +63,4 @@ fn check_constant(field: &str, value: &str, expected: &str) -> Result<(), Invali
         true => Ok(()),
         false => Err(Invalid::field(field, format!("must be {expected:?} or empty, not {value:?}"))),
     }
-}
-
-fn generate_id() -> Result<ExecutionId, Invalid> {
-    let id = format!("aex-{}", ulid::Ulid::generate()).to_ascii_lowercase();
-    ExecutionId::parse(&id).map_err(|error| Invalid::field("metadata.id", error.to_string()))
 }

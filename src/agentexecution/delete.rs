@@ -1,6 +1,6 @@
 //! `delete`: removes an execution for good and returns what it was. Its subscribers are told.
 
-use super::{CallError, Controller, Fitted, fit, parse_id, resource, without_secrets};
+use super::{CallError, Controller, Fitted, parse_id, reply};
 use crate::proto::stigmer::agentexecution::AgentExecution;
 use crate::proto::stigmer::apiresource::ApiResourceId;
 
@@ -10,6 +10,6 @@ impl Controller {
         let id = parse_id("value", &id.value)?;
         let state = self.states.current(&id).await?;
         self.appender.delete(id.as_str()).await?;
-        Ok(fit::one(without_secrets(resource::shown(&state))))
+        Ok(reply(&state))
     }
 }

@@ -7,7 +7,7 @@ use crate::limits::REPLY_BYTES_MAX;
 use crate::proto::stigmer::agentexecution::{AgentExecution, AgentExecutionStatus, AgentMessage, ToolCall};
 
 /// The annotation of an execution from which something was left out, and the name in a reply's metadata.
-pub(super) const TRUNCATED: &str = "tapeline-truncated";
+pub const TRUNCATED: &str = "tapeline-truncated";
 
 /// A reply that fits.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,7 +46,7 @@ fn within(mut execution: AgentExecution, bytes_max: usize) -> Fitted<AgentExecut
     if length <= bytes_max {
         return Fitted { reply: execution, truncated: false };
     }
-    let mut excess = length + ANNOTATION_BYTES - bytes_max.min(length + ANNOTATION_BYTES);
+    let mut excess = length + ANNOTATION_BYTES - bytes_max;
     if let Some(status) = &mut execution.status {
         texts_by_age(status, &mut |text| {
             if excess > 0 {

@@ -62,7 +62,6 @@ impl Controller {
         let total = self.count(&listing).await?;
         listing.query.before_number = self.parse_token(page_token).await?;
         let (mut entries, mut examined) = (Vec::new(), 0);
-        let mut next = listing.query.before_number;
         while entries.len() < listing.page_size && examined < LIST_EXAMINED_MAX {
             // Without tags everything that is listed is taken.
             listing.query.heads_max = listing.page_size - entries.len();
@@ -72,12 +71,13 @@ impl Controller {
                 let execution = self.entry(head).await?;
                 entries.extend(execution.filter(|execution| has_tags(execution, &listing.tags)));
             }
-            next = page.next_before;
-            listing.query.before_number = next;
-            if next.is_none() {
+            listing.query.before_number = page.next_before;
+            if page.next_before.is_none() {
                 break;
             }
         }
+        // A page has at least one place, so at least one page of the store was looked at.
+        let next = listing.query.before_number;
         let pages = match listing.tags.is_empty() {
             true => total.div_ceil(listing.page_size),
             false => 1 + usize::from(next.is_some()),
@@ -107,7 +107,7 @@ impl Controller {
     /// An execution as an entry; `None` if it was deleted meanwhile.
     async fn entry(&self, head: &Head) -> Result<Option<AgentExecution>, CallError> {
         match self.states.current(&head.execution.id).await {
-            Ok(state) => Ok(Some(without_secrets(resource::shown(&state)))),
+            Ok(state) => Ok(Some(without_secrets(&state))),
             Err(StateError::Read(ReadError::NotFound { .. })) => Ok(None),
             Err(StateError::TooLarge { .. }) => Ok(Some(resource::of_head(head))),
             Err(error) => Err(error.into()),

@@ -12,6 +12,7 @@ mod view;
 mod create;
 mod update;
 mod update_status;
+mod persist;
 mod delete;
 mod get;
 mod list;
@@ -20,19 +21,20 @@ mod subscribe;
 
 use std::sync::Arc;
 
-use tapeline_storage::{EventStore, ExecutionId, ReadError, WriteError};
+use tapeline_storage::{EventStore, ExecutionId, ReadError};
 
 use crate::append::{AppendError, Appender};
 use crate::broker::Broker;
 use crate::execution::invalid::Invalid;
+use crate::execution::redact;
 use crate::proto::stigmer::agentexecution::AgentExecution;
 use crate::watch::{WatchError, Watches};
-use state::{StateError, States};
+use state::{State, StateError, States};
 use view::Views;
 
-pub use fit::Fitted;
+pub use fit::{Fitted, TRUNCATED};
 pub use list::ExecutionPage;
-pub use subscribe::{EncodedState, StateStream};
+pub use subscribe::StateStream;
 
 /// Both controllers of the contract. Cheap to clone.
 #[derive(Clone)]
@@ -55,10 +57,10 @@ pub enum CallError {
     Append(AppendError),
     /// The state cannot be had.
     #[error(transparent)]
-    State(StateError),
+    State(#[from] StateError),
     /// There are too many watchers, or all of them are being ended.
     #[error(transparent)]
-    Watch(WatchError),
+    Watch(#[from] WatchError),
 }
 
 impl std::fmt::Debug for Controller {
@@ -90,11 +92,6 @@ fn parse_id(field: &str, id: &str) -> Result<ExecutionId, Invalid> {
     ExecutionId::parse(id).map_err(|error| Invalid::field(field, error.to_string()))
 }
 
-/// Whether an append came too late because the log had moved on: load again, decide again.
-fn has_moved(error: &AppendError) -> bool {
-    matches!(error, AppendError::Store(WriteError::SeqMismatch { .. }))
-}
-
 impl From<AppendError> for CallError {
     fn from(error: AppendError) -> Self {
         match error {
@@ -104,26 +101,20 @@ impl From<AppendError> for CallError {
     }
 }
 
-impl From<StateError> for CallError {
-    fn from(error: StateError) -> Self {
-        Self::State(error)
-    }
-}
-
 impl From<ReadError> for CallError {
     fn from(error: ReadError) -> Self {
         Self::State(error.into())
     }
 }
 
-impl From<WatchError> for CallError {
-    fn from(error: WatchError) -> Self {
-        Self::Watch(error)
-    }
+/// An execution as it is shown without its secrets, for every reply but those of `get` and `subscribe`.
+fn without_secrets(state: &State) -> AgentExecution {
+    let mut execution = resource::shown(state);
+    redact::execution(&mut execution);
+    execution
 }
 
-/// An execution without its secrets, for every reply but those of `get` and `subscribe`.
-fn without_secrets(mut execution: AgentExecution) -> AgentExecution {
-    crate::execution::redact::execution(&mut execution);
-    execution
+/// The reply of what changes an execution.
+fn reply(state: &State) -> Fitted<AgentExecution> {
+    fit::one(without_secrets(state))
 }

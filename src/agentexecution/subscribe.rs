@@ -10,22 +10,14 @@ use futures_util::stream::{BoxStream, StreamExt, unfold};
 use tapeline_storage::ReadError;
 use tokio::sync::watch;
 
-use super::view::{Seen, View};
+use super::view::{Encoded, Seen, View};
 use super::{CallError, Controller, parse_id};
 use crate::proto::stigmer::agentexecution::AgentExecutionId;
 use crate::watch::Watcher;
 
-/// A state in its wire form.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EncodedState {
-    /// An `AgentExecution`.
-    pub bytes: Bytes,
-    /// Whether something was left out of it, because it would have been too large.
-    pub truncated: bool,
-}
-
-/// The states of one execution. Ends after the terminal one, or with an error.
-pub type StateStream = BoxStream<'static, Result<EncodedState, CallError>>;
+/// The states of one execution, each an encoded `AgentExecution`. Ends after the terminal one, or with an
+/// error.
+pub type StateStream = BoxStream<'static, Result<Bytes, CallError>>;
 
 /// One subscriber.
 struct Subscriber {
@@ -54,8 +46,7 @@ impl Controller {
         Ok(unfold(Some(subscriber), |subscriber| async move {
             let mut subscriber = subscriber?;
             match subscriber.next().await {
-                Ok((state, true)) => Some((Ok(state), None)),
-                Ok((state, false)) => Some((Ok(state), Some(subscriber))),
+                Ok(state) => Some((Ok(state.bytes.clone()), (!state.ended).then_some(subscriber))),
                 Err(error) => Some((Err(error), None)),
             }
         })
@@ -64,8 +55,8 @@ impl Controller {
 }
 
 impl Subscriber {
-    /// The newest state that was not given yet, and whether it is the last.
-    async fn next(&mut self) -> Result<(EncodedState, bool), CallError> {
+    /// The newest state that was not given yet.
+    async fn next(&mut self) -> Result<Arc<Encoded>, CallError> {
         loop {
             // The view's task says how it ended, so this only happens if it could not even do that.
             if self.seen.changed().await.is_err() {
@@ -77,8 +68,7 @@ impl Subscriber {
                 Seen::Failed(error) => return Err(error),
                 Seen::State(encoded) => {
                     self.watcher.was_given(encoded.seq);
-                    let state = EncodedState { bytes: encoded.bytes.clone(), truncated: encoded.truncated };
-                    return Ok((state, encoded.ended));
+                    return Ok(encoded);
                 }
             }
         }

@@ -4,8 +4,9 @@ use tokio::time::Instant;
 
 use super::create::user_part;
 use super::diff::diff;
+use super::persist::{Merged, Persisted};
 use super::resource::slug;
-use super::{CallError, Controller, Fitted, fit, has_moved, parse_id, resource, without_secrets};
+use super::{CallError, Controller, Fitted, parse_id};
 use crate::limits::CHANGE_RETRY_MAX;
 use crate::proto::stigmer::agentexecution::AgentExecution;
 
@@ -18,27 +19,24 @@ impl Controller {
         let _turn = self.states.turn(&id).await?;
         let deadline = Instant::now() + CHANGE_RETRY_MAX;
         loop {
-            let state = self.states.current(&id).await?;
-            let before = state.folded.execution();
+            let before = self.states.current(&id).await?;
+            let present = before.folded.execution();
             if metadata.slug.is_empty() {
                 // The address of an execution stays though its name changes.
-                let present = before.metadata.as_ref().map_or("", |metadata| &metadata.slug);
-                metadata.slug = if present.is_empty() { slug(&metadata.name) } else { present.to_owned() };
+                let given = present.metadata.as_ref().map_or("", |metadata| &metadata.slug);
+                metadata.slug = if given.is_empty() { slug(&metadata.name) } else { given.to_owned() };
             }
             let after = AgentExecution {
                 metadata: Some(metadata.clone()),
                 spec: Some(spec.clone()),
-                ..before.clone()
+                ..present.clone()
             };
-            let (events, through) = (diff(before, &after), state.folded.through_seq());
-            if !events.is_empty() {
-                match self.appender.append_bodies(&id, events, through).await {
-                    Err(error) if has_moved(&error) && Instant::now() < deadline => continue,
-                    appended => appended?,
-                };
+            let events = diff(present, &after);
+            match self.persist(&id, Merged { before, events }).await? {
+                Persisted::Through(seq) => return self.broadcast(&id, seq).await,
+                Persisted::Moved(error) if Instant::now() >= deadline => return Err(error.into()),
+                Persisted::Moved(_) => {}
             }
-            let state = self.states.current(&id).await?;
-            return Ok(fit::one(without_secrets(resource::shown(&state))));
         }
     }
 }

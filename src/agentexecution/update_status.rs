@@ -3,21 +3,20 @@
 
 use std::sync::Arc;
 
-use tapeline_storage::{ExecutionId, Seq, WriteError};
+use tapeline_storage::ExecutionId;
 use tokio::time::Instant;
 
 use super::diff::diff;
 use super::merge::merge;
+use super::persist::{Merged, Persisted};
 use super::state::State;
-use super::{CallError, Controller, Fitted, fit, has_moved, parse_id, resource, without_secrets};
-use crate::append::AppendError;
+use super::{CallError, Controller, Fitted, parse_id};
 use crate::execution::invalid::Invalid;
 use crate::execution::phase;
 use crate::limits::CHANGE_RETRY_MAX;
 use crate::proto::stigmer::agentexecution::{
     AgentExecution, AgentExecutionStatus, AgentExecutionUpdateStatusInput,
 };
-use crate::proto::v1::event::Body;
 
 /// A request that says what it must.
 struct Update {
@@ -28,20 +27,6 @@ struct Update {
 /// The state that an update meets.
 struct Loaded {
     state: Arc<State>,
-}
-
-/// What an update comes to, and the state it was made for.
-struct Merged {
-    before: Arc<State>,
-    events: Vec<Body>,
-}
-
-/// What became of it in the log.
-enum Persisted {
-    /// It is durable up to this seq, or there was nothing to write.
-    Through(Seq),
-    /// The log had moved on: nothing was written.
-    Moved(AppendError),
 }
 
 impl Controller {
@@ -57,8 +42,8 @@ impl Controller {
         loop {
             let loaded = self.load(&update).await?;
             let merged = merged(loaded, &update);
-            match self.persist(&update, merged).await? {
-                Persisted::Through(seq) => return self.broadcast(&update, seq).await,
+            match self.persist(&update.execution, merged).await? {
+                Persisted::Through(seq) => return self.broadcast(&update.execution, seq).await,
                 Persisted::Moved(error) if Instant::now() >= deadline => return Err(error.into()),
                 Persisted::Moved(_) => {}
             }
@@ -67,30 +52,6 @@ impl Controller {
 
     async fn load(&self, update: &Update) -> Result<Loaded, CallError> {
         Ok(Loaded { state: self.states.current(&update.execution).await? })
-    }
-
-    /// Compare-and-append: what was decided on a state is written behind that state or not at all. An
-    /// execution that has ended meanwhile is looked at once more: the update may be in it already.
-    async fn persist(&self, update: &Update, merged: Merged) -> Result<Persisted, CallError> {
-        let through = merged.before.folded.through_seq();
-        if merged.events.is_empty() {
-            return Ok(Persisted::Through(through));
-        }
-        match self.appender.append_bodies(&update.execution, merged.events, through).await {
-            Ok(outcome) => Ok(Persisted::Through(outcome.tail_seq)),
-            Err(error) if has_moved(&error) || has_ended_behind(&error, through) => {
-                Ok(Persisted::Moved(error))
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// The commit itself has handed the events to all who watch. What is left is to answer with a state
-    /// that has them in it, as subscribers get it.
-    async fn broadcast(&self, update: &Update, seq: Seq) -> Result<Fitted<AgentExecution>, CallError> {
-        let state = self.states.current(&update.execution).await?;
-        debug_assert!(state.folded.through_seq() >= seq, "the state is behind what was written");
-        Ok(fit::one(without_secrets(resource::shown(&state))))
     }
 }
 
@@ -112,8 +73,4 @@ fn merged(loaded: Loaded, update: &Update) -> Merged {
     let after = AgentExecution { metadata, spec, status: Some(status), ..Default::default() };
     let events = diff(present, &after);
     Merged { before, events }
-}
-
-fn has_ended_behind(error: &AppendError, through: Seq) -> bool {
-    matches!(error, AppendError::Store(WriteError::Ended { final_seq, .. }) if *final_seq > through)
 }

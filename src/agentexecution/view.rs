@@ -32,7 +32,6 @@ pub(super) enum Seen {
 #[derive(Debug)]
 pub(super) struct Encoded {
     pub(super) bytes: Bytes,
-    pub(super) truncated: bool,
     /// The seq of the last event that is in it.
     pub(super) seq: Seq,
     /// Whether it is the last one.
@@ -159,10 +158,8 @@ async fn next(watches: &Watches, subscription: &Subscription) -> Result<Delivery
 
 impl Encoded {
     fn of(state: &State) -> Self {
-        let fit::Fitted { reply, truncated } = fit::one(resource::shown(state));
         Self {
-            bytes: reply.encode_to_vec().into(),
-            truncated,
+            bytes: fit::one(resource::shown(state)).reply.encode_to_vec().into(),
             seq: state.folded.through_seq(),
             ended: state.head.phase.is_terminal(),
         }

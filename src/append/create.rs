@@ -21,7 +21,7 @@ pub(super) fn parse(request: CreateExecutionRequest) -> Result<CreateRequest, Ap
         return Err(Invalid::field("lease_owner", "this daemon has no leases").into());
     }
     let execution = match request.execution_id.as_str() {
-        "" => generate_id()?,
+        "" => generate_id("ex")?,
         id => parse_id(id)?,
     };
     check_labels(&request.labels)?;
@@ -53,8 +53,9 @@ pub(super) fn from_bodies(execution: ExecutionId, bodies: Vec<Body>) -> Result<C
     Ok(CreateRequest { execution, digest: digest_events(&events), labels, events })
 }
 
-fn generate_id() -> Result<ExecutionId, AppendError> {
-    let id = format!("ex-{}", ulid::Ulid::generate()).to_ascii_lowercase();
+/// A new id that begins with a prefix.
+pub(crate) fn generate_id(prefix: &str) -> Result<ExecutionId, AppendError> {
+    let id = format!("{prefix}-{}", ulid::Ulid::generate()).to_ascii_lowercase();
     parse_id(&id)
 }
 

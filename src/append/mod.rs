@@ -23,6 +23,7 @@ use crate::proto::v1::event::Body;
 
 use trim::STATE_BYTES;
 
+pub(crate) use create::generate_id;
 pub use stream::AppendStream;
 
 /// Why something was not written, or may not have been.

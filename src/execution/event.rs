@@ -35,7 +35,7 @@ pub fn client_batch(events: Vec<Event>) -> Result<Vec<NewEvent>, Invalid> {
 }
 
 /// A batch that the daemon made itself: as many events and bytes as the engine takes in one append, and
-/// 1 MiB an event, which only a field that is no text can pass.
+/// 1 MiB an event.
 pub fn internal_batch(bodies: Vec<Body>) -> Result<Vec<NewEvent>, Invalid> {
     if let Some(excess) = Excess::over(APPEND_EVENTS_MAX, bodies.len()) {
         return Err(Invalid::BatchTooLarge { what: "events", excess });

@@ -8,14 +8,12 @@ use tonic::{Request, Response, Status};
 
 use super::codec::Frame;
 use super::status::of_call;
-use crate::agentexecution::{CallError, Controller, ExecutionPage, Fitted};
+use crate::agentexecution::{CallError, Controller, ExecutionPage, Fitted, TRUNCATED};
 use crate::proto::stigmer::agentexecution as wire;
 use crate::proto::stigmer::agentexecution::agent_execution_command_controller_server::AgentExecutionCommandController;
 use crate::proto::stigmer::agentexecution::agent_execution_query_controller_server::AgentExecutionQueryController;
 use crate::proto::stigmer::apiresource::ApiResourceId;
 
-/// Says in a reply's metadata that something was left out of it.
-const TRUNCATED: &str = "tapeline-truncated";
 /// The token of the next page of a list, in the metadata: the reply has no place for it.
 const NEXT_PAGE_TOKEN: &str = "tapeline-next-page-token";
 
@@ -81,7 +79,7 @@ impl AgentExecutionQueryController for Controller {
     ) -> Result<Response<Self::subscribeStream>, Status> {
         let peer = request.remote_addr();
         let states = Controller::subscribe(self, request.into_inner(), peer).await.map_err(of_call)?;
-        let frames = states.map(|state| state.map(|state| Frame(state.bytes)).map_err(of_call));
+        let frames = states.map(|state| state.map(Frame).map_err(of_call));
         Ok(Response::new(Box::pin(frames)))
     }
 }

@@ -78,16 +78,10 @@ pub struct SnapshotKeeper(tokio::task::JoinHandle<()>);
 
 impl SnapshotKeeper {
     /// Begins with removing what belongs to no execution any more, then does what the hook notes.
-    pub fn start(
-        store: Arc<dyn EventStore>,
-        states: States,
-        snapshots: Arc<Snapshots>,
-        wishes: SnapshotWishes,
-    ) -> Self {
+    pub fn start(states: States, wishes: SnapshotWishes) -> Self {
         Self(tokio::spawn(async move {
-            remove_orphans(&*store, &snapshots).await;
-            drop(store);
-            keep(&states, &snapshots, wishes.0).await;
+            remove_orphans(&*states.0.store, &states.0.snapshots).await;
+            keep(&states, wishes.0).await;
         }))
     }
 }
@@ -98,7 +92,7 @@ impl Drop for SnapshotKeeper {
     }
 }
 
-async fn keep(states: &States, snapshots: &Arc<Snapshots>, mut wishes: Receiver<Wish>) {
+async fn keep(states: &States, mut wishes: Receiver<Wish>) {
     let mut noted = Vec::new();
     while wishes.recv_many(&mut noted, SNAPSHOT_WISHES_MAX).await > 0 {
         let mut kept = HashSet::new();
@@ -106,7 +100,7 @@ async fn keep(states: &States, snapshots: &Arc<Snapshots>, mut wishes: Receiver<
             match wish {
                 Wish::Forget(execution, log_id) => {
                     states.0.cache.forget(&execution);
-                    snapshots.remove(log_id.to_string()).await;
+                    states.0.snapshots.remove(log_id.to_string()).await;
                 }
                 Wish::Keep(execution) => drop(kept.insert(execution)),
             }

@@ -103,11 +103,6 @@ impl State {
         Self { head, folded, changed_seq: seq, mark, bytes, bytes_since_snapshot: 0, snapshot_seq: seq }
     }
 
-    /// The last event in it, as a snapshot says it.
-    pub(super) fn mark(&self) -> Mark {
-        self.mark
-    }
-
     /// Adds a page. Returns whether the tail is reached.
     fn add(&mut self, execution: &ExecutionId, page: Page) -> Result<bool, StateError> {
         for event in &page.events {

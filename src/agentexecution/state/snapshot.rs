@@ -189,7 +189,7 @@ fn free_bytes(directory: &Path) -> io::Result<u64> {
 }
 
 fn encode(store_id: StoreId, log_id: LogId, state: &State) -> Vec<u8> {
-    let (mark, base) = (state.mark(), state.folded.to_base());
+    let (mark, base) = (state.mark, state.folded.to_base());
     let mut bytes = Vec::with_capacity(FIXED_LENGTH + base.len() + CRC_LENGTH);
     bytes.extend_from_slice(MAGIC);
     bytes.push(VERSION);

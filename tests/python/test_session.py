@@ -44,7 +44,6 @@ class SessionTest(unittest.IsolatedAsyncioTestCase):
         self.commands = command_pb2_grpc.AgentExecutionCommandControllerStub(self.channel)
         self.queries = query_pb2_grpc.AgentExecutionQueryControllerStub(self.channel)
         self.log = log_service_pb2_grpc.ExecutionLogServiceStub(self.channel)
-        self.names = 0
 
     async def asyncTearDown(self):
         await self.channel.close()
@@ -54,7 +53,7 @@ class SessionTest(unittest.IsolatedAsyncioTestCase):
     async def create(self):
         """Creates an execution as the command line does."""
         execution = api_pb2.AgentExecution(api_version="agentic.stigmer.ai/v1", kind="AgentExecution")
-        execution.metadata.name = f"execution of {self._testMethodName}"
+        execution.metadata.name = "Test Execution"
         execution.metadata.org = "local"
         execution.spec.agent_id = "agt-01kewqjbtdy0w4d14bnhhy4yc2"
         execution.spec.message = "execute"
@@ -65,7 +64,7 @@ class SessionTest(unittest.IsolatedAsyncioTestCase):
         return await self.queries.get(io_pb2.AgentExecutionId(value=identity))
 
     async def native(self, identity):
-        return await self.log.GetExecution(log_service_pb2.GetExecutionRequest(execution_id=identity))
+        return await self.log.GetExecution(execution_pb2.GetExecutionRequest(execution_id=identity))
 
     async def follow(self, identity, states):
         """Follows to the end; the stream must end by itself and with OK."""
@@ -126,7 +125,7 @@ class SessionTest(unittest.IsolatedAsyncioTestCase):
     async def test_a_created_execution_has_all_that_clients_read(self):
         execution = await self.create()
         self.assertRegex(execution.metadata.id, "^aex-[0-9a-z]{26}$")
-        self.assertEqual(execution.metadata.slug, "execution-of-testacreatedexecutionhasallthatclientsread")
+        self.assertEqual(execution.metadata.slug, "test-execution")
         self.assertEqual(execution.metadata.org, "local")
         self.assertEqual((execution.api_version, execution.kind), ("agentic.stigmer.ai/v1", "AgentExecution"))
         self.assertEqual(execution.spec.message, "execute")
@@ -149,7 +148,7 @@ class SessionTest(unittest.IsolatedAsyncioTestCase):
                 late_task, late = await self.follower(identity)
                 self.assert_shows(late[0].status, runner.status, "a late follower at first")
         await runner.complete()
-        self.assertGreater(runner.updates, 30, "the session is too short to show anything")
+        self.assertGreater(runner.updates, 20, "the session is too short to show anything")
         async with Deadline("a follower does not end"):
             await asyncio.gather(early_task, late_task)
             after = []
@@ -294,7 +293,7 @@ class SessionTest(unittest.IsolatedAsyncioTestCase):
         self.assertLessEqual(reply.ByteSize(), 3.5 * MIB)
         self.assertEqual(reply.metadata.annotations["tapeline-truncated"], "true")
         if call is not None:
-            self.assertEqual(dict(await call.initial_metadata()).get("tapeline-truncated"), "true")
+            self.assertIn(("tapeline-truncated", "true"), list(await call.initial_metadata()))
         contents = [message.content for message in reply.status.messages]
         kept = [message.content for message in runner.status.messages][-3:]
         self.assertEqual([len(content) for content in contents], [0, 0, 0, MIB, MIB, MIB])

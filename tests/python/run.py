@@ -19,8 +19,10 @@ ROOT = HERE.parent.parent
 SKIPPED = 77
 # How long the installation, and the tests, may take on a loaded machine.
 PATIENCE_SECONDS = 240
-# What pip says when there is no network; anything else that it says is a failure.
+# What pip says when there is no network; anything else that it says is a failure. The first is what it says of
+# an index that it cannot reach: of one that lacks a version, it names the others.
 NO_NETWORK = (
+    "(from versions: none)",
     "NewConnectionError",
     "ConnectTimeoutError",
     "ProxyError",

@@ -106,6 +106,7 @@ class SessionTest(unittest.IsolatedAsyncioTestCase):
             one.ClearField("audit")
             one.ClearField("callback_token")
         self.assertEqual(differences(expected, actual), [], f"what {who} sees is not what the runner sent")
+        self.assertTrue(expected == actual, f"{who} sees a field set that was not, or the other way round")
 
     async def refusal(self, call):
         """The error of a call and its ErrorInfo."""

@@ -23,7 +23,7 @@ use crate::proto::v1::event::Body;
 static POOL: LazyLock<DescriptorPool> =
     LazyLock::new(|| DescriptorPool::decode(FILE_DESCRIPTOR_SET).expect("the build wrote these descriptors"));
 
-/// A message of the package `tapeline.v1`, by its name, as JSON.
+/// A message as JSON, by its full name, or by its name in the package `tapeline.v1`.
 pub(crate) fn value_of(name: &str, message: &impl Message) -> Value {
     dynamic(name, &message.encode_to_vec()).map_or(Value::Null, |dynamic| {
         let options = SerializeOptions::new()
@@ -89,7 +89,8 @@ fn event_from(value: Value) -> Result<Event, CliError> {
 }
 
 fn dynamic(name: &str, bytes: &[u8]) -> Option<DynamicMessage> {
-    let descriptor = POOL.get_message_by_name(&format!("tapeline.v1.{name}"))?;
+    let native = || POOL.get_message_by_name(&format!("tapeline.v1.{name}"));
+    let descriptor = if name.contains('.') { POOL.get_message_by_name(name) } else { native() }?;
     DynamicMessage::decode(descriptor, bytes).ok()
 }
 

@@ -65,7 +65,7 @@ impl Pretty {
         self.page.take()
     }
 
-    /// What is still held back, at the end.
+    /// What is still held back, at the end or before something that is not said here.
     pub(crate) fn finish(&mut self) -> String {
         self.page.close();
         self.page.take()

@@ -1,5 +1,6 @@
 //! Messages: who speaks, and the text as it grows. A message that was rewritten shows what is new of its
-//! text if it begins with what was shown, else all of it.
+//! text if it begins with what was shown, else all of it; one that is too long for its event comes in
+//! several, cannot be compared by the first of them, and is shown again.
 
 use super::Pretty;
 use super::seen::{Change, Entry, Key};

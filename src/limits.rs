@@ -18,6 +18,11 @@ pub const EVENT_BYTES_MAX: usize = MIB;
 /// The longest request that is decoded at all, so that the checks above answer and not the decoder.
 /// Longer: refused by the transport, with a code and without details.
 pub const REQUEST_BYTES_MAX: usize = 16 * MIB;
+/// Bytes on the wire from which a request is weighed: below, nothing can come to much.
+pub const WEIGHED_BYTES_MIN: usize = 64 << 10;
+/// Bytes of memory that a request takes when it is decoded, as far as its bytes tell before that. More:
+/// `BATCH_TOO_LARGE`.
+pub const REQUEST_MEMORY_BYTES_MAX: usize = 128 * MIB;
 /// Events in one page of `ReadEvents`. More are asked for: this many are given.
 pub const READ_EVENTS_MAX: u32 = 1_000;
 /// Events in one page of `ReadEvents` when the caller does not say.

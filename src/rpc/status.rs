@@ -268,7 +268,7 @@ pub(super) fn of_watch(error: WatchError) -> Status {
         }
         WatchError::LogReplaced { expected, actual } => replaced("LOG_REPLACED", "log", &expected, &actual),
         WatchError::Invalid(error) => of_invalid(error),
-        WatchError::TooManyWatchers { limit } => {
+        WatchError::TooManyWatchers { limit } | WatchError::TooMuchWaits { limit } => {
             Fault::new(Code::ResourceExhausted, "TOO_MANY_WATCHERS", message)
                 .with("limit", limit)
                 .retry(RETRY_LATER)

@@ -74,6 +74,13 @@ struct Shared {
     loads: Semaphore,
 }
 
+impl State {
+    /// Its length at most, as it is encoded, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
 impl std::fmt::Debug for States {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("States").finish_non_exhaustive()

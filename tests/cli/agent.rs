@@ -183,6 +183,25 @@ fn get_says_when_the_state_is_too_large_for_one_reply() {
 }
 
 #[test]
+fn get_shows_what_it_knows_when_the_state_cannot_be_had_and_fails() {
+    let daemon = Daemon::start();
+    daemon.ok(&["create", "e1", "--name", "a talk"]);
+    let added = json!({"message_added": {"index": 0, "message": {"type": "MESSAGE_AI", "content": ""}}});
+    append(&daemon, "e1", &[added]);
+    // More than the daemon folds into one state.
+    let piece =
+        json!({"message_text_appended": {"index": 0, "text": "x".repeat(1_000_000)}}).to_string() + "\n";
+    let done = daemon.shell_with(&["append", "e1"], piece.repeat(70).as_bytes());
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let pretty = daemon.shell(&["get", "e1"]);
+    assert_eq!(pretty.code, Some(1), "{}", pretty.stderr);
+    assert!(pretty.text().contains("name     a talk\n"), "{}", pretty.text());
+    assert!(pretty.stderr.contains("STATE_TOO_LARGE"), "{}", pretty.stderr);
+    let shown = daemon.shell(&["get", "e1", "-o", "json"]);
+    assert_eq!((shown.code, shown.json()[0]["state"].is_null()), (Some(1), true));
+}
+
+#[test]
 fn get_shows_a_run_of_a_program_as_a_header_alone() {
     let daemon = Daemon::start();
     let run = daemon.shell(&["run", "--id", "r1", "--", "sh", "-c", "echo out; exit 3"]);

@@ -201,15 +201,17 @@ impl View {
     fn step(&mut self, step: Step) -> Result<Option<Exit>, CliError> {
         let mut exit = None;
         match step {
-            Step::Connected if std::mem::take(&mut self.lost) => talk("connected again"),
-            Step::CaughtUp if self.verbose => talk("caught up; events come live"),
-            Step::FellBehind if self.verbose => talk("fell behind; events come from disk, none is lost"),
+            Step::Connected if std::mem::take(&mut self.lost) => self.talk("connected again")?,
+            Step::CaughtUp if self.verbose => self.talk("caught up; events come live")?,
+            Step::FellBehind if self.verbose => {
+                self.talk("fell behind; events come from disk, none is lost")?;
+            }
             Step::Connected | Step::CaughtUp | Step::FellBehind => {}
             Step::Events(events) => events.iter().try_for_each(|event| self.event(event))?,
             Step::Gap(gap) => self.gap(&gap)?,
             Step::Reconnecting(why) => {
                 if !std::mem::replace(&mut self.lost, true) {
-                    talk(&format!("connection lost ({why}); trying again"));
+                    self.talk(&format!("connection lost ({why}); trying again"))?;
                 }
             }
             Step::End(end) => {
@@ -220,6 +222,17 @@ impl View {
         }
         self.out.flush()?;
         Ok(exit)
+    }
+
+    /// Says something that is no data. At a terminal it would stand at the end of a text that grows, so
+    /// that line is ended first, and the text goes on as after anything else.
+    fn talk(&mut self, text: &str) -> Result<(), CliError> {
+        if self.format == WatchFormat::Pretty && is_terminal() {
+            self.out.bytes(self.pretty.finish().as_bytes())?;
+            self.out.flush()?;
+        }
+        talk(text);
+        Ok(())
     }
 
     fn event(&mut self, event: &Event) -> Result<(), CliError> {

@@ -7,6 +7,7 @@ mod support;
 
 mod verbs;
 mod watch;
+mod agent;
 mod run;
 mod demo;
 mod scripted;

@@ -11,7 +11,8 @@ use tapeline_storage::ReadError;
 use tokio::sync::watch;
 
 use super::view::{Encoded, Seen, View};
-use super::{CallError, Controller, parse_id};
+use super::{CallError, Controller};
+use crate::append::parse_id;
 use crate::proto::stigmer::agentexecution::AgentExecutionId;
 use crate::watch::Watcher;
 

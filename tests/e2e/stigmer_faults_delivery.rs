@@ -61,25 +61,32 @@ async fn the_dropped_one_may_be_the_terminal_one_then_the_stream_never_ends() {
     assert!(states.len() < UPDATES, "the subscriber was never behind: {}", states.len());
 }
 
-/// Where it happens, a subscriber whose call runs beside an update shows the state before it and waits.
-/// Which of the two comes first is left to chance, over and over; the race itself is explored under every
-/// interleaving by the tests of the broker.
+/// Where it happens, a subscriber whose call runs beside an update shows the state before it and waits. The
+/// state is large, so that loading it takes a while, and the update comes a little later each time; the race
+/// itself is explored under every interleaving by the tests of the broker.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_update_between_loading_the_state_and_registering_the_channel_is_lost() {
+    const ROUNDS: u32 = 60;
+    const STEP: Duration = Duration::from_micros(250);
     let daemon = Daemon::start();
     let (mut command, query) = clients(&daemon);
-    for round in 0..100 {
-        let id = created(&mut command, "one").await;
+    let large = "x".repeat(3 << 20);
+    let id = created(&mut command, "one").await;
+    command.update_status(update(&id, IN_PROGRESS, &[&large])).await.expect("it is valid");
+    for round in 0..ROUNDS {
+        let error = format!("e{round}");
+        let status = wire::AgentExecutionStatus { error: error.clone(), ..Default::default() };
         let updating = {
-            let (mut command, id) = (command.clone(), id.clone());
-            tokio::spawn(async move {
-                // In steps from before the subscription to behind it.
-                tokio::time::sleep(Duration::from_micros(20 * round)).await;
-                command.update_status(update(&id, IN_PROGRESS, &["a"])).await
-            })
+            let (mut command, update) = (command.clone(), update_with(&id, status));
+            async move {
+                tokio::time::sleep(STEP * round).await;
+                command.update_status(update).await
+            }
         };
+        // The only one, so that what is loaded is loaded for it.
         let mut states = subscribe(&query, &id).await;
-        let seen = states.until(|state| contents(state) == ["a"]);
+        let updating = tokio::spawn(updating);
+        let seen = states.until(|state| status_of(state).error == error);
         let seen = tokio::time::timeout(PATIENCE / 4, seen).await.expect("the update was lost");
         assert!(seen.len() <= 2, "round {round}: {}", seen.len());
         updating.await.expect("no panic").expect("it is valid");

@@ -86,6 +86,9 @@ pub const DIFF_TEXT_BYTES_MAX: usize = 512 << 10;
 /// How long a change that is decided on a state is decided anew when others were faster. Longer:
 /// `SEQ_MISMATCH`.
 pub const CHANGE_RETRY_MAX: Duration = Duration::from_secs(5);
+/// How long an append of a client waits for a change that it would overtake. Longer: it goes on, and the
+/// change is decided anew.
+pub const APPEND_HELD_BACK_MAX: Duration = CHANGE_RETRY_MAX;
 /// Bytes of one reply of the Stigmer contract; its clients take 4 MiB. More: see `agentexecution::fit`.
 pub const REPLY_BYTES_MAX: usize = 7 * MIB / 2;
 /// Executions in one page of a list of the Stigmer contract. More are asked for: this many are given.

@@ -1,10 +1,15 @@
 //! Replies that every client can take: one above 3.5 MiB loses the contents of its oldest messages, then
-//! the long texts of its tool calls and sub-agents, and says so. The state itself is never touched.
+//! the long texts of its tool calls and sub-agents, then whatever else it must, and says so. The state
+//! itself is never touched.
 
 use prost::Message;
+use prost_types::Struct;
 
 use crate::limits::REPLY_BYTES_MAX;
-use crate::proto::stigmer::agentexecution::{AgentExecution, AgentExecutionStatus, AgentMessage, ToolCall};
+use crate::proto::stigmer::agentexecution::{
+    AgentExecution, AgentExecutionSpec, AgentExecutionStatus, AgentMessage, SubAgentExecution, ToolCall,
+};
+use crate::proto::stigmer::apiresource::ApiResourceMetadata;
 
 /// The annotation of an execution from which something was left out, and the name in a reply's metadata.
 pub const TRUNCATED: &str = "tapeline-truncated";
@@ -41,32 +46,44 @@ const ENTRY_BYTES: usize = 6;
 /// What the annotation costs, and the lengths around it.
 const ANNOTATION_BYTES: usize = 64;
 
+/// Leaves out of an execution what may go at this stage, until that comes to so many bytes.
+type Stage = fn(&mut AgentExecution, usize);
+
+/// In this order, each only if the ones before it were not enough. After the last one everything fits: what
+/// remains is bounded by the limits of a head.
+const STAGES: [Stage; 4] = [leave_out_texts, leave_out_structures, leave_out_entries, leave_out_the_rest];
+
 fn within(mut execution: AgentExecution, bytes_max: usize) -> Fitted<AgentExecution> {
-    let length = execution.encoded_len();
-    if length <= bytes_max {
+    if execution.encoded_len() <= bytes_max {
         return Fitted { reply: execution, truncated: false };
     }
-    let mut excess = length + ANNOTATION_BYTES - bytes_max;
-    if let Some(status) = &mut execution.status {
-        texts_by_age(status, &mut |text| {
-            if excess > 0 {
-                excess = excess.saturating_sub(text.len());
-                *text = String::new();
-            }
-        });
+    for leave_out in STAGES {
+        let length = execution.encoded_len() + ANNOTATION_BYTES;
+        if length > bytes_max {
+            leave_out(&mut execution, length - bytes_max);
+        }
     }
     let metadata = execution.metadata.get_or_insert_default();
     metadata.annotations.insert(TRUNCATED.to_owned(), "true".to_owned());
     Fitted { reply: execution, truncated: true }
 }
 
-/// What may be left out, in the order in which it goes.
+/// Texts: those of messages first, the oldest before the others.
+fn leave_out_texts(execution: &mut AgentExecution, mut excess: usize) {
+    let Some(status) = &mut execution.status else { return };
+    texts_by_age(status, &mut |text| {
+        if excess > 0 {
+            excess = excess.saturating_sub(text.len());
+            *text = String::new();
+        }
+    });
+}
+
 fn texts_by_age(status: &mut AgentExecutionStatus, visit: &mut impl FnMut(&mut String)) {
     for AgentMessage { content, .. } in &mut status.messages {
         visit(content);
     }
-    let in_messages = status.messages.iter_mut().flat_map(|message| &mut message.tool_calls);
-    for ToolCall { result, error, .. } in in_messages.chain(&mut status.tool_calls) {
+    for ToolCall { result, error, .. } in tool_calls(&mut status.messages, &mut status.tool_calls) {
         visit(result);
         visit(error);
     }
@@ -78,6 +95,59 @@ fn texts_by_age(status: &mut AgentExecutionStatus, visit: &mut impl FnMut(&mut S
         visit(&mut todo.content);
     }
     visit(&mut status.error);
+}
+
+/// Arguments of tool calls and other structures, the oldest first.
+fn leave_out_structures(execution: &mut AgentExecution, mut excess: usize) {
+    let Some(status) = &mut execution.status else { return };
+    let mut leave_out = |structure: &mut Option<Struct>| {
+        if excess > 0 {
+            excess = excess.saturating_sub(structure.take().map_or(0, |structure| structure.encoded_len()));
+        }
+    };
+    for call in tool_calls(&mut status.messages, &mut status.tool_calls) {
+        leave_out(&mut call.args);
+        if let Some(component) = &mut call.component_metadata {
+            leave_out(&mut component.metadata);
+        }
+    }
+    status.messages.iter_mut().for_each(|message| leave_out(&mut message.metadata));
+    status.sub_agent_executions.iter_mut().for_each(|agent| leave_out(&mut agent.metadata));
+}
+
+/// All that entries say but their kind and status. They keep their places: clients count messages.
+fn leave_out_entries(execution: &mut AgentExecution, _: usize) {
+    let Some(status) = &mut execution.status else { return };
+    for message in &mut status.messages {
+        *message = AgentMessage { r#type: message.r#type, ..Default::default() };
+    }
+    for call in &mut status.tool_calls {
+        *call = ToolCall { status: call.status, ..Default::default() };
+    }
+    for agent in &mut status.sub_agent_executions {
+        *agent = SubAgentExecution { status: agent.status, ..Default::default() };
+    }
+    status.todos.clear();
+}
+
+/// Everything but what names the execution and says how it is.
+fn leave_out_the_rest(execution: &mut AgentExecution, _: usize) {
+    let status = execution.status.take().unwrap_or_default();
+    execution.status =
+        Some(AgentExecutionStatus { phase: status.phase, audit: status.audit, ..Default::default() });
+    let spec = execution.spec.take().unwrap_or_default();
+    let AgentExecutionSpec { session_id, agent_id, .. } = spec;
+    execution.spec = Some(AgentExecutionSpec { session_id, agent_id, ..Default::default() });
+    let ApiResourceMetadata { id, name, .. } = execution.metadata.take().unwrap_or_default();
+    execution.metadata = Some(ApiResourceMetadata { id, name, ..Default::default() });
+}
+
+/// The tool calls of messages, then those of the execution itself.
+fn tool_calls<'a>(
+    messages: &'a mut [AgentMessage],
+    tool_calls: &'a mut [ToolCall],
+) -> impl Iterator<Item = &'a mut ToolCall> {
+    messages.iter_mut().flat_map(|message| &mut message.tool_calls).chain(tool_calls)
 }
 
 #[cfg(test)]
@@ -122,6 +192,45 @@ mod tests {
         let Fitted { reply, truncated } = one(large);
         assert!(truncated && reply.encoded_len() <= REPLY_BYTES_MAX);
         assert_eq!(reply.status.expect("set").tool_calls[0].id, "t");
+    }
+
+    #[test]
+    fn arguments_go_when_the_texts_are_not_enough() {
+        let mut large = execution(1, 10);
+        let text =
+            prost_types::Value { kind: Some(prost_types::value::Kind::StringValue("a".repeat(1 << 20))) };
+        let args = Struct { fields: [("content".to_owned(), text)].into() };
+        let call =
+            |id: usize| ToolCall { id: id.to_string(), args: Some(args.clone()), ..Default::default() };
+        large.status.as_mut().expect("set").tool_calls = (0..5).map(call).collect();
+        let Fitted { reply, truncated } = one(large);
+        assert!(truncated && reply.encoded_len() <= REPLY_BYTES_MAX);
+        let calls = reply.status.expect("set").tool_calls;
+        let kept: Vec<_> = calls.iter().map(|call| (call.id.as_str(), call.args.is_some())).collect();
+        assert_eq!(kept, [("0", false), ("1", false), ("2", true), ("3", true), ("4", true)]);
+    }
+
+    #[test]
+    fn messages_keep_their_places_when_there_are_too_many_of_them_for_all_they_say() {
+        let mut large = execution(200_000, 10);
+        for message in &mut large.status.as_mut().expect("set").messages {
+            (message.r#type, message.timestamp) = (2, "2026-11-25T10:00:00.000000".into());
+        }
+        let Fitted { reply, truncated } = one(large);
+        assert!(truncated && reply.encoded_len() <= REPLY_BYTES_MAX);
+        let messages = reply.status.expect("set").messages;
+        assert!(messages.len() == 200_000 && messages.iter().all(|message| message.r#type == 2));
+    }
+
+    #[test]
+    fn whatever_an_execution_has_it_fits_in_the_end() {
+        let mut large = execution(3_000_000, 0);
+        let labels = (0..100_000).map(|number: usize| (number.to_string(), "x".repeat(40))).collect();
+        large.metadata = Some(ApiResourceMetadata { id: "one".into(), labels, ..Default::default() });
+        large.status.as_mut().expect("set").phase = 4;
+        let Fitted { reply, truncated } = one(large);
+        assert!(truncated && reply.encoded_len() <= REPLY_BYTES_MAX);
+        assert_eq!((reply.metadata.expect("set").id.as_str(), reply.status.expect("set").phase), ("one", 4));
     }
 
     #[test]

@@ -21,7 +21,7 @@ mod subscribe;
 
 use std::sync::Arc;
 
-use tapeline_storage::{EventStore, ExecutionId, ReadError};
+use tapeline_storage::{EventStore, ReadError};
 use tokio::sync::Semaphore;
 
 use crate::append::{AppendError, Appender};
@@ -87,14 +87,6 @@ impl Controller {
         let subscribed = Arc::new(Semaphore::new(SUBSCRIBED_BYTES_MAX));
         Self { store, appender, watches, states, views, subscribed }
     }
-}
-
-/// The id in a request of the contract.
-fn parse_id(field: &str, id: &str) -> Result<ExecutionId, Invalid> {
-    if id.is_empty() {
-        return Err(Invalid::field(field, "must not be empty"));
-    }
-    ExecutionId::parse(id).map_err(|error| Invalid::field(field, error.to_string()))
 }
 
 impl From<AppendError> for CallError {

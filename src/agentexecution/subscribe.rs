@@ -12,7 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::view::{Changes, Encoded, Look, View};
-use super::{CallError, Controller, parse_id};
+use super::{CallError, Controller};
+use crate::append::parse_id;
 use crate::limits::{SUBSCRIBED_BYTES_MAX, SUBSCRIBED_WAIT_MAX};
 use crate::proto::stigmer::agentexecution::AgentExecutionId;
 use crate::watch::{WatchError, Watcher};

@@ -6,7 +6,8 @@ use super::create::user_part;
 use super::diff::diff;
 use super::persist::{Merged, Persisted};
 use super::resource::slug;
-use super::{CallError, Controller, Fitted, parse_id};
+use super::{CallError, Controller, Fitted};
+use crate::append::parse_id;
 use crate::limits::CHANGE_RETRY_MAX;
 use crate::proto::stigmer::agentexecution::AgentExecution;
 
@@ -16,7 +17,7 @@ impl Controller {
     pub async fn update(&self, execution: AgentExecution) -> Result<Fitted<AgentExecution>, CallError> {
         let id = parse_id("metadata.id", execution.metadata.as_ref().map_or("", |metadata| &metadata.id))?;
         let (mut metadata, spec) = user_part(execution)?;
-        let _turn = self.states.turn(&id).await?;
+        let turn = self.appender.turn(&id).await;
         let deadline = Instant::now() + CHANGE_RETRY_MAX;
         loop {
             let before = self.states.current(&id).await?;
@@ -35,7 +36,7 @@ impl Controller {
             match self.persist(&id, Merged { before, events }).await? {
                 Persisted::Through(seq) => return self.broadcast(&id, seq).await,
                 Persisted::Moved(error) if Instant::now() >= deadline => return Err(error.into()),
-                Persisted::Moved(_) => {}
+                Persisted::Moved(_) => turn.hold_back(),
             }
         }
     }

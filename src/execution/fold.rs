@@ -7,6 +7,7 @@ mod base;
 use prost::{DecodeError, Message};
 use tapeline_storage::{Seq, StoredEvent};
 
+use super::kind;
 use super::phase;
 use crate::proto::stigmer::agentexecution::{AgentExecution, AgentExecutionStatus, AgentMessage};
 use crate::proto::stigmer::apiresource::ApiResourceMetadata;
@@ -20,11 +21,6 @@ use crate::proto::v1::{
 
 pub use base::BaseError;
 
-/// The number of `Event.output`.
-const OUTPUT: u32 = 21;
-/// The number of `Event.custom`.
-const CUSTOM: u32 = 30;
-
 /// The state of an execution after some event. Secrets are in it as they are in the events.
 ///
 /// Output of programs and custom events add nothing. The rules of the log see to it that every index
@@ -34,11 +30,6 @@ pub struct Folded {
     through_seq: Seq,
     execution: AgentExecution,
     exit: ExitStatus,
-}
-
-/// Whether an event of this kind can add to a state: output of programs and custom events never do.
-pub fn adds(type_tag: u32) -> bool {
-    type_tag != OUTPUT && type_tag != CUSTOM
 }
 
 impl Folded {
@@ -60,7 +51,7 @@ impl Folded {
 
     /// Adds an event as the store has it. Fails, with nothing changed, if its payload is no event.
     pub fn add(&mut self, event: &StoredEvent) -> Result<(), DecodeError> {
-        if adds(event.type_tag)
+        if kind::adds(event.type_tag)
             && let Some(body) = Event::decode(event.payload.clone())?.body
         {
             self.apply(body);

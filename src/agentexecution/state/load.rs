@@ -8,7 +8,8 @@ use tapeline_storage::{ExecutionId, Head, Page, PageSize, ReadError, Seq};
 
 use super::snapshot::Snapshot;
 use super::{Mark, State, StateError, States};
-use crate::execution::fold::{Folded, adds};
+use crate::execution::fold::Folded;
+use crate::execution::kind;
 use crate::limits::{SNAPSHOT_BYTES_MIN, SNAPSHOT_EVENTS_MAX, SNAPSHOT_EVENTS_MIN, STATE_BYTES_MAX};
 
 impl States {
@@ -105,7 +106,7 @@ impl State {
                 corrupt(execution, event.seq, format!("its payload is no event: {error}"))
             })?;
             self.mark = Mark::of(event);
-            if adds(event.type_tag) {
+            if kind::adds(event.type_tag) {
                 self.changed_seq = event.seq;
                 self.bytes += event.payload.len();
                 self.bytes_since_snapshot += event.payload.len();

@@ -23,7 +23,7 @@ fn payload(body: Body) -> Bytes {
 }
 
 fn stored(seq: Seq, body: Body) -> StoredEvent {
-    let type_tag = event::type_tag(&body);
+    let type_tag = kind::of(&body);
     let payload = payload(body);
     StoredEvent { seq, position: seq, record_time_ns: 0, type_tag, custom_type: None, payload }
 }

@@ -131,7 +131,7 @@ impl Controller {
         match self.states.current(&head.execution.id).await {
             Ok(state) => Ok(Some(without_secrets(&state))),
             Err(StateError::Read(ReadError::NotFound { .. })) => Ok(None),
-            Err(StateError::TooLarge { .. }) => Ok(Some(resource::of_head(head))),
+            Err(StateError::TooLarge(_)) => Ok(Some(resource::of_head(head))),
             Err(error) => Err(error.into()),
         }
     }

@@ -14,6 +14,7 @@ use tapeline_storage::{EventStore, ExecutionId, Head, Position, ReadError, Seq};
 use tokio::sync::Semaphore;
 
 use crate::execution::fold::Folded;
+use crate::execution::invalid::Excess;
 use crate::limits::STATE_LOADS_MAX;
 use cache::Cache;
 
@@ -31,8 +32,6 @@ pub struct State {
     pub changed_seq: Seq,
     /// The last event in it.
     mark: Mark,
-    /// Its length at most, as far as it was counted, in bytes.
-    bytes: usize,
     /// Bytes of events that were added since a snapshot was written or read.
     bytes_since_snapshot: usize,
     /// The seq of that snapshot, or of the base; 0 without one.
@@ -53,13 +52,8 @@ pub enum StateError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// It is larger than what is held in memory for one execution; its events can still be read.
-    #[error("the state has {actual} bytes, the limit is {limit}")]
-    TooLarge {
-        /// The limit, in bytes.
-        limit: u64,
-        /// What it has at least, in bytes.
-        actual: u64,
-    },
+    #[error("the state takes {} bytes of memory or more, the limit is {}", .0.actual, .0.limit)]
+    TooLarge(Excess),
 }
 
 /// The states of a store's executions. Cheap to clone.
@@ -75,9 +69,9 @@ struct Shared {
 }
 
 impl State {
-    /// Its length at most, as it is encoded, in bytes.
+    /// What it takes in memory, in bytes; encoded it is no longer than that.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.folded.memory_bytes()
     }
 }
 
@@ -110,7 +104,7 @@ impl States {
         let state = Arc::new(state);
         *kept = Some(state.clone());
         drop(kept);
-        self.0.cache.weigh(execution, &entry, state.bytes);
+        self.0.cache.weigh(execution, &entry, state.bytes());
         Ok(state)
     }
 

@@ -60,6 +60,9 @@ pub const STATE_LOADS_MAX: usize = 8;
 /// Events up to which a state that is kept in memory is brought up to the tail without such a place. More:
 /// as above.
 pub const STATE_NEAR_EVENTS: u64 = 1_024;
+/// How many times as long as it took to see that a state is too large nobody looks again, though there are
+/// new events.
+pub const TOO_LARGE_PAUSE_FACTOR: u32 = 9;
 /// Bytes of a state up to which it is encoded where it is asked for; a longer one on a thread of its own.
 pub const ENCODED_INLINE_BYTES_MAX: usize = 64 << 10;
 /// How many times as long as encoding a state took no other state of that execution is encoded for its

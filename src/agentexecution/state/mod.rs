@@ -11,13 +11,15 @@ mod keeper;
 use std::sync::Arc;
 
 use tapeline_storage::{EventStore, ExecutionId, Head, Position, ReadError, Seq};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
 
 use crate::execution::fold::Folded;
 use crate::execution::invalid::Excess;
-use crate::limits::STATE_LOADS_MAX;
-use cache::Cache;
+use crate::limits::{STATE_LOADS_MAX, STATE_NEAR_EVENTS, TOO_LARGE_PAUSE_FACTOR};
+use cache::{Cache, Known, Verdict};
 
+pub use cache::Interest;
 pub use keeper::{SnapshotHook, SnapshotKeeper, SnapshotWishes, snapshot_hook};
 pub use snapshot::Snapshots;
 
@@ -90,22 +92,64 @@ impl States {
 
     /// The state at the tail, or behind it if more came meanwhile.
     pub async fn current(&self, execution: &ExecutionId) -> Result<Arc<State>, StateError> {
+        self.current_for(execution, Interest::Lasting).await
+    }
+
+    /// The same, for somebody who may not ask again.
+    pub async fn current_for(
+        &self,
+        execution: &ExecutionId,
+        interest: Interest,
+    ) -> Result<Arc<State>, StateError> {
         let head = self.head(execution).await?;
-        let entry = self.0.cache.entry(execution, head.execution.log_id);
-        let mut kept = entry.state.lock().await;
-        if let Some(state) = kept.as_ref().filter(|state| state.head.tail_seq >= head.tail_seq) {
-            return Ok(state.clone());
+        let entry = self.0.cache.entry(execution, head.execution.log_id, interest);
+        let mut known = entry.known.lock().await;
+        match &*known {
+            Known::State(state) if state.head.tail_seq >= head.tail_seq => return Ok(state.clone()),
+            Known::TooLarge(verdict) if verdict.holds(&head) => {
+                return Err(StateError::TooLarge(verdict.excess));
+            }
+            _ => {}
         }
-        // The semaphore is never closed.
-        let _place = self.0.loads.acquire().await.ok();
+        let _place = self.place_for(&known, &head).await;
         // Whoever goes away in between leaves nothing behind that is half done.
-        let mut state = self.advance(head, kept.take()).await?;
-        self.snapshot_if_due(&mut state);
-        let state = Arc::new(state);
-        *kept = Some(state.clone());
-        drop(kept);
+        let state = self.advanced(head, &mut known).await?;
+        drop(known);
         self.0.cache.weigh(execution, &entry, state.bytes());
         Ok(state)
+    }
+
+    /// A place among those who fold, for what may take long. A state in memory is near the tail as a rule,
+    /// and does not wait for others to be read from the beginning.
+    async fn place_for(&self, known: &Known, head: &Head) -> Option<SemaphorePermit<'_>> {
+        match known {
+            Known::State(state) if head.tail_seq - state.head.tail_seq <= STATE_NEAR_EVENTS => None,
+            // The semaphore is never closed.
+            _ => self.0.loads.acquire().await.ok(),
+        }
+    }
+
+    /// Brings what is known up to the tail.
+    async fn advanced(&self, head: Arc<Head>, known: &mut Known) -> Result<Arc<State>, StateError> {
+        let (begun, tail_seq) = (Instant::now(), head.tail_seq);
+        let before = match std::mem::take(known) {
+            Known::State(state) => Some(state),
+            Known::Nothing | Known::TooLarge(_) => None,
+        };
+        match self.advance(head, before).await {
+            Ok(mut state) => {
+                self.snapshot_if_due(&mut state);
+                let state = Arc::new(state);
+                *known = Known::State(state.clone());
+                Ok(state)
+            }
+            Err(StateError::TooLarge(excess)) => {
+                let until = Instant::now() + begun.elapsed() * TOO_LARGE_PAUSE_FACTOR;
+                *known = Known::TooLarge(Verdict { excess, tail_seq, until });
+                Err(StateError::TooLarge(excess))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn head(&self, execution: &ExecutionId) -> Result<Arc<Head>, StateError> {

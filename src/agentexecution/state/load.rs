@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tapeline_storage::{ExecutionId, Head, Page, PageSize, ReadError, Seq};
 
-use super::snapshot::Snapshot;
+use super::snapshot::{Place, Snapshot};
 use super::{Mark, State, StateError, States};
 use crate::execution::fold::{FoldError, Folded};
 use crate::execution::invalid::Excess;
@@ -82,15 +82,28 @@ impl States {
         Ok(State::new(head.clone(), folded, Mark::default()))
     }
 
-    /// Has a snapshot written when enough came since the last one.
-    pub(super) fn snapshot_if_due(&self, state: &mut State) {
+    /// The place to write a snapshot, when enough came since the last one.
+    pub(super) fn place_if_due(&self, state: &mut State) -> Option<Place> {
         let seq = state.folded.through_seq();
         let events = seq - state.snapshot_seq;
         let far = state.snapshot_seq.clamp(SNAPSHOT_EVENTS_MIN, SNAPSHOT_EVENTS_MAX);
         let ended = state.head.phase.is_terminal() && events >= SNAPSHOT_EVENTS_MIN;
         let much = SNAPSHOT_BYTES_MIN.max(state.bytes() / 2);
-        if (ended || events >= far || state.bytes_since_snapshot >= much) && self.0.snapshots.write(state) {
-            (state.snapshot_seq, state.bytes_since_snapshot) = (seq, 0);
+        if !ended && events < far && state.bytes_since_snapshot < much {
+            return None;
+        }
+        let place = self.0.snapshots.place()?;
+        (state.snapshot_seq, state.bytes_since_snapshot) = (seq, 0);
+        Some(place)
+    }
+
+    /// Writes a snapshot, and takes it away again if there is no such execution any more: whoever deleted it
+    /// may have looked for a file before there was one.
+    pub(super) async fn write_snapshot(self, place: Place, state: Arc<State>) {
+        let execution = &state.head.execution;
+        self.0.snapshots.write(place, state.clone()).await;
+        if let Err(ReadError::NotFound { .. }) = self.0.store.head(&execution.id).await {
+            self.0.snapshots.remove(execution.log_id.to_string()).await;
         }
     }
 }

@@ -138,8 +138,11 @@ impl States {
         };
         match self.advance(head, before).await {
             Ok(mut state) => {
-                self.snapshot_if_due(&mut state);
+                let place = self.place_if_due(&mut state);
                 let state = Arc::new(state);
+                if let Some(place) = place {
+                    tokio::spawn(self.clone().write_snapshot(place, state.clone()));
+                }
                 *known = Known::State(state.clone());
                 Ok(state)
             }

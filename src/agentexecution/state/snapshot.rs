@@ -17,7 +17,7 @@ use std::time::SystemTime;
 
 use bytes::{Buf, Bytes};
 use tapeline_storage::{Head, LogId, StoreId};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Mark, State};
 use crate::execution::fold::Folded;
@@ -37,6 +37,10 @@ pub(super) struct Snapshot {
     pub(super) folded: Folded,
     pub(super) mark: Mark,
 }
+
+/// The right to write a snapshot.
+#[derive(Debug)]
+pub(super) struct Place(#[expect(dead_code, reason = "it is held")] OwnedSemaphorePermit);
 
 /// The snapshots of one store.
 #[derive(Debug)]
@@ -97,19 +101,23 @@ impl Snapshots {
         }
     }
 
-    /// Has a state written, without waiting for it. Returns whether it will be: not while another one is
-    /// being written.
-    pub(super) fn write(self: &Arc<Self>, state: &State) -> bool {
-        let Ok(place) = self.writing.clone().try_acquire_owned() else { return false };
-        let (this, log_id) = (self.clone(), state.head.execution.log_id);
-        let bytes = encode(self.store_id, log_id, state);
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = this.write_file(&log_id.to_string(), &bytes) {
+    /// The place of whoever writes; none while another one is being written.
+    pub(super) fn place(&self) -> Option<Place> {
+        self.writing.clone().try_acquire_owned().ok().map(Place)
+    }
+
+    /// Writes a state. It is encoded and written aside: a long one takes its time.
+    pub(super) async fn write(self: &Arc<Self>, place: Place, state: Arc<State>) {
+        let this = self.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            let log_id = state.head.execution.log_id;
+            if let Err(error) = this.write_file(&log_id.to_string(), &encode(this.store_id, log_id, &state)) {
                 tracing::debug!(%error, "a snapshot was not written");
             }
             drop(place);
         });
-        true
+        // What is not written costs a reader time.
+        let _ = written.await;
     }
 
     fn write_file(&self, log_id: &str, bytes: &[u8]) -> io::Result<()> {
@@ -189,15 +197,15 @@ fn free_bytes(directory: &Path) -> io::Result<u64> {
 }
 
 fn encode(store_id: StoreId, log_id: LogId, state: &State) -> Vec<u8> {
-    let (mark, base) = (state.mark, state.folded.to_base());
-    let mut bytes = Vec::with_capacity(FIXED_LENGTH + base.len() + CRC_LENGTH);
+    let mark = state.mark;
+    let mut bytes = Vec::with_capacity(FIXED_LENGTH + state.folded.base_len() + CRC_LENGTH);
     bytes.extend_from_slice(MAGIC);
     bytes.push(VERSION);
     bytes.extend_from_slice(&store_id.0.to_be_bytes());
     bytes.extend_from_slice(&log_id.0.to_be_bytes());
     bytes.extend_from_slice(&mark.position.to_le_bytes());
     bytes.extend_from_slice(&mark.record_time_ns.to_le_bytes());
-    bytes.extend_from_slice(&base);
+    state.folded.write_base(&mut bytes);
     bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
     bytes
 }

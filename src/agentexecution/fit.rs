@@ -1,6 +1,6 @@
-//! Replies that every client can take: one above 3.5 MiB loses the contents of its oldest messages, then
-//! the long texts of its tool calls and sub-agents, then whatever else it must, and says so. The state
-//! itself is never touched.
+//! Replies that every client can take: one above 3.5 MiB loses the contents of its oldest messages, and with
+//! them what tools and sub-agents took and said at that time, then whatever else it must, and says so. The
+//! state itself is never touched.
 
 use prost::Message;
 use prost_types::Struct;
@@ -46,12 +46,15 @@ const ENTRY_BYTES: usize = 6;
 /// What the annotation costs, and the lengths around it.
 const ANNOTATION_BYTES: usize = 64;
 
+/// The ages that are told apart.
+const AGES: usize = 1 << 20;
+
 /// Leaves out of an execution what may go at this stage, until that comes to so many bytes.
 type Stage = fn(&mut AgentExecution, usize);
 
 /// In this order, each only if the ones before it were not enough. After the last one everything fits: what
 /// remains is bounded by the limits of a head.
-const STAGES: [Stage; 4] = [leave_out_texts, leave_out_structures, leave_out_entries, leave_out_the_rest];
+const STAGES: [Stage; 3] = [leave_out_parts, leave_out_entries, leave_out_the_rest];
 
 fn within(mut execution: AgentExecution, bytes_max: usize) -> Fitted<AgentExecution> {
     if execution.encoded_len() <= bytes_max {
@@ -68,51 +71,65 @@ fn within(mut execution: AgentExecution, bytes_max: usize) -> Fitted<AgentExecut
     Fitted { reply: execution, truncated: true }
 }
 
-/// Texts: those of messages first, the oldest before the others.
-fn leave_out_texts(execution: &mut AgentExecution, mut excess: usize) {
-    let Some(status) = &mut execution.status else { return };
-    texts_by_age(status, &mut |text| {
-        if excess > 0 {
-            excess = excess.saturating_sub(text.len());
-            *text = String::new();
-        }
-    });
+/// Something that may be large.
+enum Part<'a> {
+    Text(&'a mut String),
+    Structure(&'a mut Option<Struct>),
 }
 
-fn texts_by_age(status: &mut AgentExecutionStatus, visit: &mut impl FnMut(&mut String)) {
-    for AgentMessage { content, .. } in &mut status.messages {
-        visit(content);
+impl Part<'_> {
+    /// Leaves it out. Returns what it took, about, in bytes.
+    fn leave_out(self) -> usize {
+        match self {
+            Part::Text(text) => std::mem::take(text).len(),
+            Part::Structure(structure) => structure.take().map_or(0, |structure| structure.encoded_len()),
+        }
     }
-    for ToolCall { result, error, .. } in tool_calls(&mut status.messages, &mut status.tool_calls) {
-        visit(result);
-        visit(error);
-    }
-    for agent in &mut status.sub_agent_executions {
-        visit(&mut agent.output);
-        visit(&mut agent.input);
-    }
-    for todo in status.todos.values_mut() {
-        visit(&mut todo.content);
-    }
-    visit(&mut status.error);
 }
 
-/// Arguments of tool calls and other structures, the oldest first.
-fn leave_out_structures(execution: &mut AgentExecution, mut excess: usize) {
+/// Texts and structures, the oldest first, whatever they are of: what is newest stays readable as a whole.
+fn leave_out_parts(execution: &mut AgentExecution, mut excess: usize) {
     let Some(status) = &mut execution.status else { return };
-    let mut leave_out = |structure: &mut Option<Struct>| {
-        if excess > 0 {
-            excess = excess.saturating_sub(structure.take().map_or(0, |structure| structure.encoded_len()));
+    for part in parts_by_age(status) {
+        if excess == 0 {
+            return;
         }
-    };
-    for call in tool_calls(&mut status.messages, &mut status.tool_calls) {
-        leave_out(&mut call.args);
-        if let Some(component) = &mut call.component_metadata {
-            leave_out(&mut component.metadata);
-        }
+        excess = excess.saturating_sub(part.leave_out());
     }
-    status.messages.iter_mut().for_each(|message| leave_out(&mut message.metadata));
-    status.sub_agent_executions.iter_mut().for_each(|agent| leave_out(&mut agent.metadata));
+}
+
+/// All long parts, by how far they stand from the beginning of their list. The lists grew side by side: a
+/// third of one is about as old as a third of another.
+fn parts_by_age(status: &mut AgentExecutionStatus) -> Vec<Part<'_>> {
+    let mut parts = Vec::new();
+    let (messages, calls) = (status.messages.len(), status.tool_calls.len());
+    for (place, message) in status.messages.iter_mut().enumerate() {
+        let age = place * AGES / messages;
+        parts.push((age, Part::Text(&mut message.content)));
+        parts.push((age, Part::Structure(&mut message.metadata)));
+        message.tool_calls.iter_mut().for_each(|call| add_call(&mut parts, age, call));
+    }
+    for (place, call) in status.tool_calls.iter_mut().enumerate() {
+        add_call(&mut parts, place * AGES / calls, call);
+    }
+    let agents = status.sub_agent_executions.len();
+    for (place, agent) in status.sub_agent_executions.iter_mut().enumerate() {
+        let age = place * AGES / agents;
+        parts.extend([&mut agent.output, &mut agent.input].map(|text| (age, Part::Text(text))));
+        parts.push((age, Part::Structure(&mut agent.metadata)));
+    }
+    parts.extend(status.todos.values_mut().map(|todo| (AGES, Part::Text(&mut todo.content))));
+    parts.push((AGES, Part::Text(&mut status.error)));
+    parts.sort_by_key(|(age, _)| *age);
+    parts.into_iter().map(|(_, part)| part).collect()
+}
+
+fn add_call<'a>(parts: &mut Vec<(usize, Part<'a>)>, age: usize, call: &'a mut ToolCall) {
+    parts.extend([&mut call.result, &mut call.error].map(|text| (age, Part::Text(text))));
+    parts.push((age, Part::Structure(&mut call.args)));
+    if let Some(component) = &mut call.component_metadata {
+        parts.push((age, Part::Structure(&mut component.metadata)));
+    }
 }
 
 /// All that entries say but their kind and status. They keep their places: clients count messages.
@@ -140,14 +157,6 @@ fn leave_out_the_rest(execution: &mut AgentExecution, _: usize) {
     execution.spec = Some(AgentExecutionSpec { session_id, agent_id, ..Default::default() });
     let ApiResourceMetadata { id, name, .. } = execution.metadata.take().unwrap_or_default();
     execution.metadata = Some(ApiResourceMetadata { id, name, ..Default::default() });
-}
-
-/// The tool calls of messages, then those of the execution itself.
-fn tool_calls<'a>(
-    messages: &'a mut [AgentMessage],
-    tool_calls: &'a mut [ToolCall],
-) -> impl Iterator<Item = &'a mut ToolCall> {
-    messages.iter_mut().flat_map(|message| &mut message.tool_calls).chain(tool_calls)
 }
 
 #[cfg(test)]
@@ -182,6 +191,19 @@ mod tests {
         assert!(truncated && reply.encoded_len() <= REPLY_BYTES_MAX);
         assert_eq!(emptied(&reply), [true, true, true, false, false, false]);
         assert_eq!(reply.metadata.expect("set").annotations[TRUNCATED], "true");
+    }
+
+    #[test]
+    fn what_is_old_goes_wherever_it_stands_and_the_newest_messages_stay() {
+        let mut long = execution(200, 1_000);
+        let status = long.status.as_mut().expect("set");
+        let call = |_| ToolCall { result: "r".repeat(30_000), ..Default::default() };
+        status.tool_calls = (0..200).map(call).collect();
+        let Fitted { reply, truncated } = one(long);
+        assert!(truncated && reply.encoded_len() <= REPLY_BYTES_MAX && reply.encoded_len() > 3 << 20);
+        let emptied = emptied(&reply);
+        assert!(emptied[..80].iter().all(|is| *is) && !emptied[90..].iter().any(|is| *is));
+        assert!(reply.status.expect("set").tool_calls[110..].iter().all(|call| !call.result.is_empty()));
     }
 
     #[test]

@@ -70,7 +70,8 @@ fn status_of(head: &Head, mut status: AgentExecutionStatus) -> AgentExecutionSta
             ..Default::default()
         }
     };
-    let event = if head.tail_seq > 1 { "updated" } else { "created" };
+    // The events that it was created with have the time of the creation.
+    let event = if head.update_time_ns > head.create_time_ns { "updated" } else { "created" };
     status.audit = Some(ApiResourceAudit {
         spec_audit: Some(info(head.create_time_ns, "created")),
         status_audit: Some(info(head.update_time_ns, event)),

@@ -90,9 +90,11 @@ pub const SNAPSHOT_WISHES_MAX: usize = 1_024;
 /// Bytes of text in one event that a difference of states makes. More: the text is cut, and the rest
 /// follows in events of its own.
 pub const DIFF_TEXT_BYTES_MAX: usize = 512 << 10;
-/// How long a change that is decided on a state is decided anew when others were faster. Longer:
-/// `SEQ_MISMATCH`.
+/// How long a change that is decided on a state waits for its turn, and is decided anew when others were
+/// faster. Longer: `WRITER_BUSY` while it waits, else `SEQ_MISMATCH`.
 pub const CHANGE_RETRY_MAX: Duration = Duration::from_secs(5);
+/// Changes of one execution that wait for their turn. More: `WRITER_BUSY`.
+pub const TURN_WAITERS_MAX: usize = 64;
 /// How long an append of a client waits for a change that it would overtake. Longer: it goes on, and the
 /// change is decided anew.
 pub const APPEND_HELD_BACK_MAX: Duration = CHANGE_RETRY_MAX;

@@ -100,8 +100,8 @@ impl States {
     /// Writes a snapshot, and takes it away again if there is no such execution any more: whoever deleted it
     /// may have looked for a file before there was one.
     pub(super) async fn write_snapshot(self, place: Place, state: Arc<State>) {
-        let execution = &state.head.execution;
-        self.0.snapshots.write(place, state.clone()).await;
+        let execution = state.head.execution.clone();
+        self.0.snapshots.write(place, state).await;
         if let Err(ReadError::NotFound { .. }) = self.0.store.head(&execution.id).await {
             self.0.snapshots.remove(execution.log_id.to_string()).await;
         }

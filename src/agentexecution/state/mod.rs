@@ -155,6 +155,12 @@ impl States {
         }
     }
 
+    /// Drops what is in memory of an execution.
+    #[cfg(test)]
+    pub(super) fn forget(&self, execution: &ExecutionId) {
+        self.0.cache.forget(execution);
+    }
+
     async fn head(&self, execution: &ExecutionId) -> Result<Arc<Head>, StateError> {
         let head = self.0.store.head(execution).await;
         if let Err(ReadError::NotFound { .. }) = &head {

@@ -134,3 +134,41 @@ fn a_run_that_is_deleted_meanwhile_goes_on_unrecorded() {
     assert_eq!((done.code, done.stdout.len()), (Some(5), 4_000_004));
     assert!(done.stderr.contains("recording has stopped"), "{}", done.stderr);
 }
+
+#[test]
+fn who_waits_for_the_daemon_after_the_end_of_the_program_is_told_so_and_told_when_it_is_over() {
+    let mut daemon = Daemon::start();
+    let script = "echo before; while [ ! -e \"$0\" ]; do sleep 0.02; done; echo after";
+    let gate = daemon.path("gate").to_str().unwrap().to_owned();
+    let args = ["run", "--id", "e1", "--", "sh", "-c", script, &gate];
+    let run = Running::start(&mut daemon.command(&args));
+    eventually(|| recorded(&daemon.events("e1"), "STREAM_STDOUT") == b"before\n", &|| run.stderr());
+    daemon.kill();
+    std::fs::write(&gate, "").unwrap();
+    let told = format!("waiting up to 30 s for the daemon at {}", daemon.url());
+    eventually(|| run.stderr().contains(&told), &|| run.stderr());
+    assert!(!run.stderr().contains("everything is delivered"), "{}", run.stderr());
+    daemon.restart();
+    let done = run.done();
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert!(done.stderr.trim_end().ends_with("everything is delivered"), "{}", done.stderr);
+    assert_eq!(done.stderr.matches("waiting up to").count(), 1, "{}", done.stderr);
+    assert_eq!(recorded(&daemon.events("e1"), "STREAM_STDOUT"), b"before\nafter\n");
+}
+
+#[test]
+fn a_daemon_that_hangs_at_the_end_of_the_program_is_named_too() {
+    let daemon = Daemon::start();
+    let script = "echo before; while [ ! -e \"$0\" ]; do sleep 0.02; done; echo after";
+    let gate = daemon.path("gate").to_str().unwrap().to_owned();
+    let run = Running::start(&mut daemon.command(&["run", "--id", "e1", "--", "sh", "-c", script, &gate]));
+    eventually(|| recorded(&daemon.events("e1"), "STREAM_STDOUT") == b"before\n", &|| run.stderr());
+    daemon.signal(Signal::STOP);
+    std::fs::write(&gate, "").unwrap();
+    eventually(|| run.stderr().contains("waiting up to"), &|| run.stderr());
+    daemon.signal(Signal::CONT);
+    let done = run.done();
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert!(done.stderr.contains("everything is delivered"), "{}", done.stderr);
+    assert_eq!(recorded(&daemon.events("e1"), "STREAM_STDOUT"), b"before\nafter\n");
+}

@@ -4,11 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use jiff::tz::TimeZone;
-
 use super::output::Paint;
 use super::printable::{PrintableBytes, printable, printable_line, printable_short};
-use super::values::{local_time, phase_name};
+use super::values::{phase_name, shown_clock};
 use crate::proto::stigmer::agentexecution::{
     AgentMessage, MessageType, SubAgentExecution, SubAgentStatus, TodoItem, TodoStatus, ToolCall,
     ToolCallStatus,
@@ -250,8 +248,7 @@ pub(crate) fn raw(event: &Event) -> &[u8] {
 }
 
 fn clock(event: &Event) -> String {
-    let time = local_time(event.record_time.as_ref()).unwrap_or_default();
-    time.to_zoned_datetime(TimeZone::system()).strftime("%H:%M:%S").to_string()
+    shown_clock(event.record_time.as_ref())
 }
 
 fn sub_agent(agent: Option<&SubAgentExecution>) -> String {

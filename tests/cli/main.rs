@@ -6,6 +6,7 @@
 mod support;
 
 mod verbs;
+mod lists;
 mod watch;
 mod run;
 mod demo;

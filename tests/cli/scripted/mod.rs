@@ -3,6 +3,7 @@
 
 mod watch;
 mod writes;
+mod hostile;
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
@@ -11,13 +12,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::Stream;
+use tapeline::proto::v1::admin_service_server::{AdminService, AdminServiceServer};
 use tapeline::proto::v1::execution_log_service_server::{ExecutionLogService, ExecutionLogServiceServer};
 use tapeline::proto::v1::watch_response::Frame as Body;
 use tapeline::proto::v1::{
     AppendRequest, AppendResponse, CreateExecutionRequest, DeleteExecutionRequest, DeleteExecutionResponse,
-    End, Event, EventBatch, Execution, GetExecutionRequest, Hello, ListExecutionsRequest,
-    ListExecutionsResponse, Phase, ReadEventsRequest, ReadEventsResponse, WatchAllRequest, WatchRequest,
-    WatchResponse, end,
+    End, Event, EventBatch, Execution, GetExecutionRequest, GetStatsRequest, GetStatsResponse, Hello,
+    ListExecutionsRequest, ListExecutionsResponse, ListWatchersRequest, ListWatchersResponse, Phase,
+    ReadEventsRequest, ReadEventsResponse, TrimExecutionRequest, TrimExecutionResponse, WatchAllRequest,
+    WatchRequest, WatchResponse, Watcher, end,
 };
 use tapeline::rpc::codec::Frame;
 use tokio::net::TcpListener;
@@ -33,6 +36,11 @@ struct Script {
     /// One stream a watch; each ends after its frames, without more.
     watches: VecDeque<Vec<Result<Body, Status>>>,
     appends: VecDeque<Result<AppendResponse, Status>>,
+    /// What is got, listed and created; without one, the error.
+    execution: Option<Execution>,
+    watcher: Option<Watcher>,
+    stats: Option<GetStatsResponse>,
+    error: Option<Status>,
     watched: Vec<WatchRequest>,
     appended: Vec<AppendRequest>,
 }
@@ -71,7 +79,22 @@ impl ExecutionLogService for Scripted {
         request: Request<CreateExecutionRequest>,
     ) -> Result<Response<Execution>, Status> {
         let id = request.into_inner().execution_id;
-        Ok(Response::new(Execution { id, tail_seq: 1, ..Execution::default() }))
+        let scripted = self.0.lock().unwrap().execution.clone();
+        Ok(Response::new(scripted.unwrap_or(Execution { id, tail_seq: 1, ..Execution::default() })))
+    }
+
+    async fn get_execution(&self, _: Request<GetExecutionRequest>) -> Result<Response<Execution>, Status> {
+        self.answer(|script| script.execution.clone())
+    }
+
+    async fn list_executions(
+        &self,
+        _: Request<ListExecutionsRequest>,
+    ) -> Result<Response<ListExecutionsResponse>, Status> {
+        self.answer(|script| {
+            let executions = vec![script.execution.clone()?];
+            Some(ListExecutionsResponse { executions, next_page_token: String::new() })
+        })
     }
 
     async fn watch_all(&self, _: Request<WatchAllRequest>) -> Result<Response<Frames>, Status> {
@@ -92,22 +115,44 @@ impl ExecutionLogService for Scripted {
         Err(Status::unimplemented("not in the script"))
     }
 
-    async fn get_execution(&self, _: Request<GetExecutionRequest>) -> Result<Response<Execution>, Status> {
-        Err(Status::unimplemented("not in the script"))
-    }
-
-    async fn list_executions(
-        &self,
-        _: Request<ListExecutionsRequest>,
-    ) -> Result<Response<ListExecutionsResponse>, Status> {
-        Err(Status::unimplemented("not in the script"))
-    }
-
     async fn delete_execution(
         &self,
         _: Request<DeleteExecutionRequest>,
     ) -> Result<Response<DeleteExecutionResponse>, Status> {
         Err(Status::unimplemented("not in the script"))
+    }
+}
+
+#[tonic::async_trait]
+impl AdminService for Scripted {
+    async fn get_stats(&self, _: Request<GetStatsRequest>) -> Result<Response<GetStatsResponse>, Status> {
+        self.answer(|script| script.stats.clone())
+    }
+
+    async fn list_watchers(
+        &self,
+        _: Request<ListWatchersRequest>,
+    ) -> Result<Response<ListWatchersResponse>, Status> {
+        self.answer(|script| {
+            let watchers = vec![script.watcher.clone()?];
+            Some(ListWatchersResponse { watchers, next_page_token: String::new() })
+        })
+    }
+
+    async fn trim_execution(
+        &self,
+        _: Request<TrimExecutionRequest>,
+    ) -> Result<Response<TrimExecutionResponse>, Status> {
+        Err(Status::unimplemented("not in the script"))
+    }
+}
+
+impl Scripted {
+    /// What the script has, or its error.
+    fn answer<T>(&self, scripted: impl FnOnce(&Script) -> Option<T>) -> Result<Response<T>, Status> {
+        let script = self.0.lock().unwrap();
+        let error = || script.error.clone().unwrap_or(Status::unimplemented("not in the script"));
+        scripted(&script).map(Response::new).ok_or_else(error)
     }
 }
 
@@ -122,8 +167,9 @@ fn play_with(script: Script, args: &[&str], input: &[u8]) -> (Done, Script) {
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let scripted = Scripted(Arc::new(Mutex::new(script)));
-    let server =
-        tonic::transport::Server::builder().add_service(ExecutionLogServiceServer::new(scripted.clone()));
+    let server = tonic::transport::Server::builder()
+        .add_service(ExecutionLogServiceServer::new(scripted.clone()))
+        .add_service(AdminServiceServer::new(scripted.clone()));
     runtime.spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
     let mut command = tapeline();
     command.args(args).env("TAPELINE_ADDR", url).stdin(Stdio::piped());

@@ -11,3 +11,4 @@ mod watch;
 mod run;
 mod demo;
 mod scripted;
+mod json;

@@ -149,9 +149,18 @@ impl Daemon {
 
     /// Its memory that is resident, in bytes.
     pub(crate) fn resident_bytes(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most of its memory that has been resident at once, in bytes.
+    pub(crate) fn peak_resident_bytes(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, what: &str) -> u64 {
         let pid = self.child.as_ref().expect("it is running").id();
         let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("Linux says so");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has memory");
+        let line = status.lines().find_map(|line| line.strip_prefix(what)).expect("it has memory");
         let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number of KiB");
         kib * 1024
     }

@@ -110,6 +110,11 @@ fn what_a_hostile_daemon_refuses_with_does_not_reach_the_terminal() {
             assert!(matches!(done.code, Some(2 | 3 | 5)), "{args:?}: {:?}", done.code);
             assert_harmless(&done, &args.join(" "));
         }
+        for args in [&["append", "e1", "--type", "t", "--data", "d"][..], &["run", "--", "true"]] {
+            let appends = [Err(error.clone())].into();
+            let (done, _) = play(Script { appends, ..Script::default() }, args);
+            assert_harmless(&done, args[0]);
+        }
         let watches = [vec![Err(error.clone())]].into();
         let (done, _) =
             play(Script { watches, ..Script::default() }, &["watch", "e1", "--reconnect-for", "100ms"]);

@@ -1,7 +1,8 @@
 //! Generates the messages, clients and servers from `proto/`, with no `protoc` on the machine.
 //!
-//! The servers of two services are generated apart from the rest: their watching methods answer with
-//! frames that are encoded already, and a codec can only be chosen method by method there.
+//! The servers of some services are generated apart from the rest: what they are sent is weighed before it
+//! is decoded, and their watching methods answer with frames that are encoded already. A codec can only be
+//! chosen method by method there.
 
 #![allow(clippy::print_stdout, reason = "cargo reads a build script's standard output")]
 
@@ -24,8 +25,9 @@ const ROOTS: [&str; 4] = [
 
 /// The services whose servers are generated method by method, and their methods whose replies are
 /// pre-encoded frames.
-const FRAME_SERVICES: [(&str, &[&str]); 2] = [
+const WEIGHED_SERVICES: [(&str, &[&str]); 3] = [
     ("tapeline.v1.ExecutionLogService", &["Watch", "WatchAll"]),
+    ("ai.stigmer.agentic.agentexecution.v1.AgentExecutionCommandController", &[]),
     ("ai.stigmer.agentic.agentexecution.v1.AgentExecutionQueryController", &["subscribe"]),
 ];
 
@@ -34,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let files = protox::compile(ROOTS, ["proto"])?;
 
     let pool = DescriptorPool::from_file_descriptor_set(files.clone())?;
-    for (name, frame_methods) in FRAME_SERVICES {
+    for (name, frame_methods) in WEIGHED_SERVICES {
         let service = pool.get_service_by_name(name).ok_or("a service is not in proto/")?;
         manual::Builder::new().build_client(false).compile(&[server_of(&service, frame_methods)]);
     }
@@ -49,12 +51,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         // What is stored is digested, so the order of a map must not depend on a hash seed.
         .btree_map(["."])
         .bytes(["."])
+        // What a request weighs is looked up by the name of its message.
+        .enable_type_names()
         .service_generator(Box::new(services))
         .compile_fds(files)?;
     Ok(())
 }
 
-/// tonic's own generator for every service, except that those with frames get a client only.
+/// tonic's own generator for every service, except that those above get a client only.
 struct Services {
     both_sides: Box<dyn ServiceGenerator>,
     client_only: Box<dyn ServiceGenerator>,
@@ -63,7 +67,7 @@ struct Services {
 impl ServiceGenerator for Services {
     fn generate(&mut self, service: Service, code: &mut String) {
         let name = format!("{}.{}", service.package, service.proto_name);
-        if FRAME_SERVICES.iter().any(|(with_frames, _)| *with_frames == name) {
+        if WEIGHED_SERVICES.iter().any(|(weighed, _)| *weighed == name) {
             self.client_only.generate(service, code);
         } else {
             self.both_sides.generate(service, code);
@@ -86,7 +90,7 @@ fn server_method_of(method: &MethodDescriptor, frame_methods: &[&str]) -> manual
     let mut builder = if frame_methods.contains(&method.name()) {
         builder.output_type("crate::rpc::codec::Frame").codec_path("crate::rpc::codec::FrameCodec")
     } else {
-        builder.output_type(rust_path(&method.output())).codec_path("tonic_prost::ProstCodec")
+        builder.output_type(rust_path(&method.output())).codec_path("crate::rpc::codec::WeighedCodec")
     };
     for line in comment_of(method).lines() {
         builder = builder.comment(line);
@@ -100,9 +104,13 @@ fn server_method_of(method: &MethodDescriptor, frame_methods: &[&str]) -> manual
     builder.build()
 }
 
-/// Every message of these services lives in the package of its service.
+/// Where `src/proto.rs` keeps a message.
 fn rust_path(message: &MessageDescriptor) -> String {
-    let module = if message.package_name() == "tapeline.v1" { "v1" } else { "stigmer::agentexecution" };
+    let module = match message.package_name() {
+        "tapeline.v1" => "v1",
+        "ai.stigmer.commons.apiresource" => "stigmer::apiresource",
+        _ => "stigmer::agentexecution",
+    };
     format!("crate::proto::{module}::{}", message.name())
 }
 

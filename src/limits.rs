@@ -18,6 +18,11 @@ pub const EVENT_BYTES_MAX: usize = MIB;
 /// The longest request that is decoded at all, so that the checks above answer and not the decoder.
 /// Longer: refused by the transport, with a code and without details.
 pub const REQUEST_BYTES_MAX: usize = 16 * MIB;
+/// Bytes on the wire from which a request is weighed: below, nothing can come to much.
+pub const WEIGHED_BYTES_MIN: usize = 64 << 10;
+/// Bytes of memory that a request takes when it is decoded, as far as its bytes tell before that. More:
+/// `BATCH_TOO_LARGE`.
+pub const REQUEST_MEMORY_BYTES_MAX: usize = 128 * MIB;
 /// Events in one page of `ReadEvents`. More are asked for: this many are given.
 pub const READ_EVENTS_MAX: u32 = 1_000;
 /// Events in one page of `ReadEvents` when the caller does not say.
@@ -57,6 +62,16 @@ pub const STATES_BYTES_MAX: usize = 64 * MIB;
 pub const STATE_BYTES_MAX: usize = TRIM_STATE_BYTES_MAX;
 /// States that are being folded from their logs at once. More: they wait.
 pub const STATE_LOADS_MAX: usize = 8;
+/// Bytes of a state up to which it is encoded where it is asked for; a longer one on a thread of its own.
+pub const ENCODED_INLINE_BYTES_MAX: usize = 64 << 10;
+/// How many times as long as encoding a state took no other state of that execution is encoded for its
+/// subscribers, unless it is the last one. They get a newer one then.
+pub const ENCODING_PAUSE_FACTOR: u32 = 4;
+/// Bytes of the states that were handed out to subscribers and not taken by them. More: a subscriber waits
+/// for its state, and after the next limit its stream ends with `TOO_MANY_WATCHERS`.
+pub const SUBSCRIBED_BYTES_MAX: usize = 512 * MIB;
+/// How long a subscriber waits for room. Longer: as above.
+pub const SUBSCRIBED_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Events between two snapshots of a state, at first; later as many as are in it already, up to the next
 /// limit.
 pub const SNAPSHOT_EVENTS_MIN: u64 = 4_096;
@@ -77,6 +92,9 @@ pub const DIFF_TEXT_BYTES_MAX: usize = 512 << 10;
 /// How long a change that is decided on a state is decided anew when others were faster. Longer:
 /// `SEQ_MISMATCH`.
 pub const CHANGE_RETRY_MAX: Duration = Duration::from_secs(5);
+/// How long an append of a client waits for a change that it would overtake. Longer: it goes on, and the
+/// change is decided anew.
+pub const APPEND_HELD_BACK_MAX: Duration = CHANGE_RETRY_MAX;
 /// Bytes of one reply of the Stigmer contract; its clients take 4 MiB. More: see `agentexecution::fit`.
 pub const REPLY_BYTES_MAX: usize = 7 * MIB / 2;
 /// Executions in one page of a list of the Stigmer contract. More are asked for: this many are given.
@@ -173,6 +191,8 @@ const _: () = {
     assert!(STREAM_BYTES_MAX <= tapeline_storage::limits::QUEUE_BYTES_MAX);
     assert!(tapeline_storage::limits::APPEND_BYTES_MAX <= TRIM_STATE_BYTES_MAX);
     assert!(FRAME_BYTES <= MIB);
+    // One subscriber can always be given its state.
+    assert!(2 * REPLY_BYTES_MAX <= SUBSCRIBED_BYTES_MAX && SUBSCRIBED_BYTES_MAX <= u32::MAX as usize);
     assert!(FRAME_BYTES <= REPLAY_PAGE_BYTES);
     assert!(SUBSCRIPTION_BYTES_MAX <= BROKER_BYTES_MAX);
     assert!(COMMIT_BYTES_MAX <= BROKER_BYTES_MAX);

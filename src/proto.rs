@@ -27,7 +27,8 @@ mod generated {
     pub mod tapeline {
         pub mod v1 {
             tonic::include_proto!("tapeline.v1");
-            // The server whose watching methods answer with pre-encoded frames.
+            // The server whose requests are weighed and whose watching methods answer with pre-encoded
+            // frames.
             tonic::include_proto!("tapeline.v1.ExecutionLogService");
         }
     }
@@ -38,7 +39,11 @@ mod generated {
                 pub mod agentexecution {
                     pub mod v1 {
                         tonic::include_proto!("ai.stigmer.agentic.agentexecution.v1");
-                        // The server whose subscribing method answers with pre-encoded frames.
+                        // The servers whose requests are weighed; the subscribing method of the second
+                        // answers with pre-encoded frames.
+                        tonic::include_proto!(
+                            "ai.stigmer.agentic.agentexecution.v1.AgentExecutionCommandController"
+                        );
                         tonic::include_proto!(
                             "ai.stigmer.agentic.agentexecution.v1.AgentExecutionQueryController"
                         );

@@ -1,8 +1,10 @@
 //! `create`: a new execution in the phase PENDING.
 
+use tapeline_storage::limits::HEAD_TEXT_BYTES_MAX;
+
 use super::resource::{API_VERSION, KIND, slug};
 use super::{CallError, Controller, Fitted, fit, reply};
-use crate::append::generate_id;
+use crate::append::{generate_id, parse_id};
 use crate::execution::invalid::Invalid;
 use crate::proto::stigmer::agentexecution::{AgentExecution, AgentExecutionSpec};
 use crate::proto::stigmer::apiresource::ApiResourceMetadata;
@@ -10,10 +12,14 @@ use crate::proto::v1::event::Body;
 use crate::proto::v1::{ExecutionCreated, SpecReplaced};
 
 impl Controller {
-    /// Creates an execution. Whatever it says of its id and its status is not taken.
+    /// Creates an execution, under the id that it names if it names one; the same once more is the one
+    /// that is there. Whatever it says of its status is not taken.
     pub async fn create(&self, execution: AgentExecution) -> Result<Fitted<AgentExecution>, CallError> {
+        let id = match execution.metadata.as_ref().map_or("", |metadata| &metadata.id) {
+            "" => generate_id("aex")?,
+            id => parse_id("metadata.id", id)?,
+        };
         let (metadata, spec) = user_part(execution)?;
-        let id = generate_id("aex")?;
         self.appender.create_from(&id, creation(metadata, spec)).await?;
         Ok(reply(&*self.states.current(&id).await?))
     }
@@ -39,9 +45,7 @@ pub(super) fn user_part(
     check_constant("api_version", &api_version, API_VERSION)?;
     check_constant("kind", &kind, KIND)?;
     let mut metadata = metadata.ok_or_else(|| Invalid::field("metadata", "must be set"))?;
-    if metadata.name.is_empty() {
-        return Err(Invalid::field("metadata.name", "must not be empty"));
-    }
+    Invalid::check_length("metadata.name", &metadata.name, 1, HEAD_TEXT_BYTES_MAX)?;
     if metadata.owner_scope != 0 {
         return Err(Invalid::field("metadata.owner_scope", "must not be set on an execution"));
     }
@@ -52,6 +56,9 @@ pub(super) fn user_part(
     if spec.session_id.is_empty() && spec.agent_id.is_empty() {
         return Err(Invalid::field("spec.session_id", "a session_id or an agent_id is needed"));
     }
+    Invalid::check_length("spec.session_id", &spec.session_id, 0, HEAD_TEXT_BYTES_MAX)?;
+    Invalid::check_length("spec.agent_id", &spec.agent_id, 0, HEAD_TEXT_BYTES_MAX)?;
+    // The daemon knows the id from elsewhere, and the same content is to be the same whatever names it.
     metadata.id.clear();
     metadata.annotations.remove(fit::TRUNCATED);
     Ok((metadata, spec))
@@ -61,6 +68,7 @@ pub(super) fn user_part(
 fn check_constant(field: &str, value: &str, expected: &str) -> Result<(), Invalid> {
     match value.is_empty() || value == expected {
         true => Ok(()),
-        false => Err(Invalid::field(field, format!("must be {expected:?} or empty, not {value:?}"))),
+        // What was sent may be long, and trailers are not.
+        false => Err(Invalid::field(field, format!("must be {expected:?} or empty"))),
     }
 }

@@ -1,6 +1,7 @@
 //! `delete`: removes an execution for good and returns what it was. Its subscribers are told.
 
-use super::{CallError, Controller, Fitted, parse_id, reply};
+use super::{CallError, Controller, Fitted, reply};
+use crate::append::parse_id;
 use crate::proto::stigmer::agentexecution::AgentExecution;
 use crate::proto::stigmer::apiresource::ApiResourceId;
 

@@ -5,12 +5,13 @@
 //! Between the two states an error or a time never goes from something to nothing: no event says that,
 //! and no merge does it.
 
+mod growth;
 mod message;
 
+use growth::grown;
 use message::message_events;
 use prost::Message;
 
-use crate::limits::DIFF_TEXT_BYTES_MAX;
 use crate::proto::stigmer::agentexecution::{
     AgentExecution, AgentExecutionStatus, SubAgentExecution, ToolCall,
 };
@@ -50,8 +51,7 @@ fn tool_call_events(events: &mut Vec<Body>, old: &[ToolCall], new: &[ToolCall]) 
     truncate(events, List::ToolCalls, old.len(), new.len());
     for (index, call) in (0_u32..).zip(new) {
         let set = |call| Body::ToolCallSet(ToolCallSet { index, tool_call: Some(call) });
-        let present = old.get(index as usize);
-        grown(events, present, call, |call| &mut call.result, set, (Target::ToolCallResult, index));
+        grown(events, old.get(index as usize), call, set, appended(Target::ToolCallResult, index));
     }
 }
 
@@ -59,44 +59,13 @@ fn sub_agent_events(events: &mut Vec<Body>, old: &[SubAgentExecution], new: &[Su
     truncate(events, List::SubAgents, old.len(), new.len());
     for (index, agent) in (0_u32..).zip(new) {
         let set = |agent| Body::SubAgentSet(SubAgentSet { index, sub_agent: Some(agent) });
-        let present = old.get(index as usize);
-        grown(events, present, agent, |agent| &mut agent.output, set, (Target::SubAgentOutput, index));
+        grown(events, old.get(index as usize), agent, set, appended(Target::SubAgentOutput, index));
     }
 }
 
-/// An entry of a list with one text that grows: what is new of the text if all else is equal, else the
-/// entry, with as much of the text as one event takes.
-fn grown<T: Message + Clone + PartialEq>(
-    events: &mut Vec<Body>,
-    old: Option<&T>,
-    new: &T,
-    text_of: impl Fn(&mut T) -> &mut String,
-    set: impl Fn(T) -> Body,
-    (target, index): (Target, u32),
-) {
-    if old.is_some_and(|old| same(old, new)) {
-        return;
-    }
-    let mut rest = new.clone();
-    let text = std::mem::take(text_of(&mut rest));
-    let mut old_rest = old.cloned();
-    let old_text = old_rest.as_mut().map(|old| std::mem::take(text_of(old)));
-    let suffix = match (&old_rest, &old_text) {
-        (Some(old_rest), Some(old_text)) if same(old_rest, &rest) => text.strip_prefix(old_text.as_str()),
-        _ => None,
-    };
-    let more = match suffix {
-        Some(suffix) => suffix,
-        None => {
-            let (first, more) = text.split_at(text.floor_char_boundary(DIFF_TEXT_BYTES_MAX));
-            *text_of(&mut rest) = first.to_owned();
-            events.push(set(rest));
-            more
-        }
-    };
-    events.extend(pieces(more).map(|text| {
-        Body::TextAppended(TextAppended { target: target.into(), index, text: text.to_owned() })
-    }));
+/// More text for an entry of one of the execution's own lists.
+fn appended(target: Target, index: u32) -> impl Fn(String) -> Body {
+    move |text| Body::TextAppended(TextAppended { target: target.into(), index, text, ..Default::default() })
 }
 
 fn todo_events(events: &mut Vec<Body>, old: &AgentExecutionStatus, new: &AgentExecutionStatus) {
@@ -133,15 +102,6 @@ fn truncate(events: &mut Vec<Body>, list: List, old: usize, new: usize) {
         let length = u32::try_from(new).unwrap_or(u32::MAX);
         events.push(Body::ListTruncated(ListTruncated { list: list.into(), length }));
     }
-}
-
-/// A text in pieces that fit into an event each, cut between characters.
-fn pieces(mut text: &str) -> impl Iterator<Item = &str> {
-    std::iter::from_fn(move || {
-        let (piece, rest) = text.split_at(text.floor_char_boundary(DIFF_TEXT_BYTES_MAX));
-        text = rest;
-        (!piece.is_empty()).then_some(piece)
-    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `get`: one execution as it is now, its secrets included.
 
-use super::{CallError, Controller, Fitted, fit, parse_id, resource};
+use super::{CallError, Controller, Fitted, fit, resource};
+use crate::append::parse_id;
 use crate::proto::stigmer::agentexecution::{AgentExecution, AgentExecutionId};
 
 impl Controller {

@@ -13,7 +13,7 @@ use crate::limits::{
 };
 use crate::proto::stigmer::agentexecution::{AgentExecution, ListAgentExecutionsRequest};
 
-/// Begins a token that is a number and not an id: no id has it.
+/// Begins a token that is two numbers and not an id, and stands between them: no id has it.
 const NUMBER: char = '!';
 
 /// One page.
@@ -21,8 +21,7 @@ const NUMBER: char = '!';
 pub struct ExecutionPage {
     /// Newest first.
     pub entries: Fitted<Vec<AgentExecution>>,
-    /// Pages of this size that there are; counted up to a limit, and with a filter by tags as far as was
-    /// looked.
+    /// Pages of this size that there are; with a filter counted up to a limit, by tags as far as was looked.
     pub total_pages: i32,
     /// The token of the next page. The id of the last entry is one too.
     pub next_page_token: Option<String>,
@@ -33,6 +32,22 @@ pub(super) struct Listing {
     pub(super) query: ListQuery,
     pub(super) tags: Vec<String>,
     pub(super) page_size: usize,
+}
+
+/// Where a page begins.
+#[derive(Default)]
+struct Token {
+    /// Behind which execution; `None` for the first page.
+    before_number: Option<u64>,
+    /// What the first page counted, so that the next ones need not. An id does not say it.
+    total: Option<usize>,
+}
+
+impl Token {
+    fn parse(numbers: &str) -> Option<Self> {
+        let (number, total) = numbers.split_once(NUMBER)?;
+        Some(Self { before_number: Some(number.parse().ok()?), total: Some(total.parse().ok()?) })
+    }
 }
 
 impl Controller {
@@ -59,8 +74,12 @@ impl Controller {
         mut listing: Listing,
         page_token: &str,
     ) -> Result<ExecutionPage, CallError> {
-        let total = self.count(&listing).await?;
-        listing.query.before_number = self.parse_token(page_token).await?;
+        let token = self.parse_token(page_token).await?;
+        let total = match token.total {
+            Some(total) => total,
+            None => self.count(&listing).await?,
+        };
+        listing.query.before_number = token.before_number;
         let (mut entries, mut examined) = (Vec::new(), 0);
         while entries.len() < listing.page_size && examined < LIST_EXAMINED_MAX {
             // Without tags everything that is listed is taken.
@@ -85,12 +104,15 @@ impl Controller {
         Ok(ExecutionPage {
             entries: fit::many(entries),
             total_pages: i32::try_from(pages).unwrap_or(i32::MAX),
-            next_page_token: next.map(|number| format!("{NUMBER}{number}")),
+            next_page_token: next.map(|number| format!("{NUMBER}{number}{NUMBER}{total}")),
         })
     }
 
-    /// Executions that match but for tags, as far as they are counted.
+    /// Executions that match but for tags, as far as they are counted; the store knows how many it has.
     async fn count(&self, listing: &Listing) -> Result<usize, ReadError> {
+        if listing.query.phase.is_none() && listing.query.session_id.is_none() {
+            return Ok(usize::try_from(self.store.stats().executions).unwrap_or(usize::MAX));
+        }
         let (mut query, mut count) = (listing.query.clone(), 0);
         query.heads_max = LIST_PAGE_MAX;
         while listing.tags.is_empty() && count < LIST_COUNTED_MAX {
@@ -114,17 +136,17 @@ impl Controller {
         }
     }
 
-    async fn parse_token(&self, token: &str) -> Result<Option<u64>, CallError> {
+    async fn parse_token(&self, token: &str) -> Result<Token, CallError> {
         let malformed = || Invalid::field("page_token", "is not one that this daemon gave");
         if token.is_empty() {
-            return Ok(None);
+            return Ok(Token::default());
         }
-        if let Some(number) = token.strip_prefix(NUMBER) {
-            return Ok(Some(number.parse().map_err(|_| malformed())?));
+        if let Some(numbers) = token.strip_prefix(NUMBER) {
+            return Ok(Token::parse(numbers).ok_or_else(malformed)?);
         }
         let id = ExecutionId::parse(token).map_err(|_| malformed())?;
         match self.store.head(&id).await {
-            Ok(head) => Ok(Some(head.number)),
+            Ok(head) => Ok(Token { before_number: Some(head.number), total: None }),
             Err(ReadError::NotFound { .. }) => {
                 Err(Invalid::field("page_token", "names an execution that does not exist").into())
             }

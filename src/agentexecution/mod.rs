@@ -21,12 +21,14 @@ mod subscribe;
 
 use std::sync::Arc;
 
-use tapeline_storage::{EventStore, ExecutionId, ReadError};
+use tapeline_storage::{EventStore, ReadError};
+use tokio::sync::Semaphore;
 
 use crate::append::{AppendError, Appender};
 use crate::broker::Broker;
 use crate::execution::invalid::Invalid;
 use crate::execution::redact;
+use crate::limits::SUBSCRIBED_BYTES_MAX;
 use crate::proto::stigmer::agentexecution::AgentExecution;
 use crate::watch::{WatchError, Watches};
 use state::{State, StateError, States};
@@ -44,6 +46,8 @@ pub struct Controller {
     watches: Watches,
     states: States,
     views: Views,
+    /// The bytes of the states that subscribers were given and have not taken.
+    subscribed: Arc<Semaphore>,
 }
 
 /// Why a call was not answered. What writes has written nothing, except where the outcome is unknown.
@@ -80,16 +84,9 @@ impl Controller {
         states: States,
     ) -> Self {
         let views = Views::new(states.clone(), broker, watches.clone());
-        Self { store, appender, watches, states, views }
+        let subscribed = Arc::new(Semaphore::new(SUBSCRIBED_BYTES_MAX));
+        Self { store, appender, watches, states, views, subscribed }
     }
-}
-
-/// The id in a request of the contract.
-fn parse_id(field: &str, id: &str) -> Result<ExecutionId, Invalid> {
-    if id.is_empty() {
-        return Err(Invalid::field(field, "must not be empty"));
-    }
-    ExecutionId::parse(id).map_err(|error| Invalid::field(field, error.to_string()))
 }
 
 impl From<AppendError> for CallError {

@@ -33,11 +33,14 @@ impl Controller {
         execution: &ExecutionId,
         merged: Merged,
     ) -> Result<Persisted, CallError> {
-        let through = merged.before.folded.through_seq();
-        if merged.events.is_empty() {
+        let Merged { before, events } = merged;
+        let through = before.folded.through_seq();
+        // Whoever adds these events to the state need not copy it if nobody else has it.
+        drop(before);
+        if events.is_empty() {
             return Ok(Persisted::Through(through));
         }
-        match self.appender.append_bodies(execution, merged.events, through).await {
+        match self.appender.append_bodies(execution, events, through).await {
             Ok(outcome) => Ok(Persisted::Through(outcome.tail_seq)),
             Err(error) if has_moved(&error, through) => Ok(Persisted::Moved(error)),
             Err(error) => Err(error.into()),

@@ -70,7 +70,8 @@ fn status_of(head: &Head, mut status: AgentExecutionStatus) -> AgentExecutionSta
             ..Default::default()
         }
     };
-    let event = if head.tail_seq > 1 { "updated" } else { "created" };
+    // The events that it was created with have the time of the creation.
+    let event = if head.update_time_ns > head.create_time_ns { "updated" } else { "created" };
     status.audit = Some(ApiResourceAudit {
         spec_audit: Some(info(head.create_time_ns, "created")),
         status_audit: Some(info(head.update_time_ns, event)),
@@ -78,14 +79,16 @@ fn status_of(head: &Head, mut status: AgentExecutionStatus) -> AgentExecutionSta
     status
 }
 
-/// A name as a part of an address: lower-case letters and digits, everything else one dash.
+/// A name as a part of an address: in lower case, with dashes for spaces, without whatever is no ASCII
+/// letter, digit or dash, and with single dashes inside only.
 pub(super) fn slug(name: &str) -> String {
     let mut slug = String::new();
     for letter in name.chars().flat_map(char::to_lowercase) {
-        match letter.is_alphanumeric() {
-            true => slug.push(letter),
-            false if slug.ends_with('-') || slug.is_empty() => {}
-            false => slug.push('-'),
+        match letter {
+            ' ' | '-' if slug.is_empty() || slug.ends_with('-') => {}
+            ' ' | '-' => slug.push('-'),
+            letter if letter.is_ascii_alphanumeric() => slug.push(letter),
+            _ => {}
         }
     }
     slug.truncate(slug.trim_end_matches('-').len());
@@ -97,11 +100,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slug_has_lower_case_letters_digits_and_single_dashes() {
+    fn a_slug_has_ascii_letters_in_lower_case_digits_and_single_dashes() {
         for (name, expected) in [
             ("Test Execution", "test-execution"),
-            ("  a  --  B_c!  ", "a-b-c"),
-            ("Über 9000", "über-9000"),
+            ("  a  --  B_c!  ", "a-bc"),
+            ("Über 9000", "ber-9000"),
+            ("a - ! - b", "a-b"),
+            ("v1.2/x\ty", "v12xy"),
             ("", ""),
             ("---", ""),
         ] {

@@ -7,24 +7,36 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt, unfold};
-use tapeline_storage::ReadError;
-use tokio::sync::watch;
+use tapeline_storage::{ReadError, Seq};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
-use super::view::{Encoded, Seen, View};
-use super::{CallError, Controller, parse_id};
+use super::view::{Changes, Encoded, Look, View};
+use super::{CallError, Controller};
+use crate::append::parse_id;
+use crate::limits::{SUBSCRIBED_BYTES_MAX, SUBSCRIBED_WAIT_MAX};
 use crate::proto::stigmer::agentexecution::AgentExecutionId;
-use crate::watch::Watcher;
+use crate::watch::{WatchError, Watcher};
 
 /// The states of one execution, each an encoded `AgentExecution`. Ends after the terminal one, or with an
 /// error.
 pub type StateStream = BoxStream<'static, Result<Bytes, CallError>>;
 
+/// What a state takes that was handed to the transport: it keeps a copy for the stream, and another that it
+/// looks at until there is room.
+const COPIES: usize = 2;
+
 /// One subscriber.
 struct Subscriber {
-    seen: watch::Receiver<Seen>,
-    /// Keeps the view going.
-    _view: Arc<View>,
+    view: Arc<View>,
+    changes: Changes,
     watcher: Watcher,
+    /// The last change that is in a state it was given.
+    given: Option<Seq>,
+    /// The bytes of all subscribers.
+    places: Arc<Semaphore>,
+    /// Those of the state it was given last, until it asks for the next.
+    held: Option<OwnedSemaphorePermit>,
 }
 
 impl Controller {
@@ -40,9 +52,10 @@ impl Controller {
         // Before anything is promised: an unknown id is an error of the call, not of the stream.
         self.store.head(&execution).await?;
         let view = self.views.of(&execution);
-        let mut seen = view.seen();
-        seen.mark_changed();
-        let subscriber = Subscriber { seen, _view: view, watcher };
+        let mut changes = view.changes();
+        changes.mark_changed();
+        let places = self.subscribed.clone();
+        let subscriber = Subscriber { view, changes, watcher, given: None, places, held: None };
         Ok(unfold(Some(subscriber), |subscriber| async move {
             let mut subscriber = subscriber?;
             match subscriber.next().await {
@@ -57,20 +70,37 @@ impl Controller {
 impl Subscriber {
     /// The newest state that was not given yet.
     async fn next(&mut self) -> Result<Arc<Encoded>, CallError> {
+        self.held = None;
         loop {
             // The view's task says how it ended, so this only happens if it could not even do that.
-            if self.seen.changed().await.is_err() {
+            if self.changes.changed().await.is_err() {
                 return Err(ReadError::Failed.into());
             }
-            let seen = self.seen.borrow_and_update().clone();
-            match seen {
-                Seen::Nothing => {}
-                Seen::Failed(error) => return Err(error),
-                Seen::State(encoded) => {
+            let failed = self.changes.borrow_and_update().clone();
+            if let Some(error) = failed {
+                return Err(error);
+            }
+            match self.view.newer_than(self.given).await? {
+                Look::Same(seq) => self.watcher.was_given(seq),
+                Look::New(encoded) => {
+                    self.hold(encoded.bytes.len() * COPIES).await?;
+                    self.given = Some(encoded.changed_seq);
                     self.watcher.was_given(encoded.seq);
                     return Ok(encoded);
                 }
             }
         }
+    }
+
+    /// Waits for room for a state among those that other subscribers have not taken yet.
+    async fn hold(&mut self, bytes: usize) -> Result<(), WatchError> {
+        let bytes = u32::try_from(bytes.min(SUBSCRIBED_BYTES_MAX)).unwrap_or(u32::MAX);
+        let room = self.places.clone().acquire_many_owned(bytes);
+        // The semaphore is never closed.
+        self.held = match timeout(SUBSCRIBED_WAIT_MAX, room).await {
+            Ok(held) => held.ok(),
+            Err(_) => return Err(WatchError::TooMuchWaits { limit: SUBSCRIBED_BYTES_MAX }),
+        };
+        Ok(())
     }
 }

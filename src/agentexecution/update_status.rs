@@ -10,7 +10,8 @@ use super::diff::diff;
 use super::merge::merge;
 use super::persist::{Merged, Persisted};
 use super::state::State;
-use super::{CallError, Controller, Fitted, parse_id};
+use super::{CallError, Controller, Fitted};
+use crate::append::parse_id;
 use crate::execution::invalid::Invalid;
 use crate::execution::phase;
 use crate::limits::CHANGE_RETRY_MAX;
@@ -37,7 +38,7 @@ impl Controller {
         input: AgentExecutionUpdateStatusInput,
     ) -> Result<Fitted<AgentExecution>, CallError> {
         let update = validate(input)?;
-        let _turn = self.states.turn(&update.execution).await?;
+        let turn = self.appender.turn(&update.execution).await;
         let deadline = Instant::now() + CHANGE_RETRY_MAX;
         loop {
             let loaded = self.load(&update).await?;
@@ -45,7 +46,7 @@ impl Controller {
             match self.persist(&update.execution, merged).await? {
                 Persisted::Through(seq) => return self.broadcast(&update.execution, seq).await,
                 Persisted::Moved(error) if Instant::now() >= deadline => return Err(error.into()),
-                Persisted::Moved(_) => {}
+                Persisted::Moved(_) => turn.hold_back(),
             }
         }
     }
@@ -69,8 +70,8 @@ fn merged(loaded: Loaded, update: &Update) -> Merged {
     let present = before.folded.execution();
     let nothing = AgentExecutionStatus::default();
     let status = merge(present.status.as_ref().unwrap_or(&nothing), update.status.clone());
-    let (metadata, spec) = (present.metadata.clone(), present.spec.clone());
-    let after = AgentExecution { metadata, spec, status: Some(status), ..Default::default() };
+    // Metadata and spec are left out, which is how a difference says that they stay.
+    let after = AgentExecution { status: Some(status), ..Default::default() };
     let events = diff(present, &after);
     Merged { before, events }
 }

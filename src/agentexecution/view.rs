@@ -1,7 +1,7 @@
-//! One execution as all its subscribers see it: a task follows the log and encodes the state once for
-//! each change; subscribers look at the newest. It subscribes at the broker before it reads the log, and
-//! reads the log again after whatever the broker says, so no change can be missed, and the last one never
-//! is. It ends with its last subscriber.
+//! One execution as all its subscribers see it. A task follows the log and tells that there is a change;
+//! the first subscriber that can take another state has it encoded, and all who ask for it share that. What
+//! nobody can take is not encoded. The task subscribes at the broker before any subscriber reads the log, so
+//! no change can be missed, and the last one never is. It ends with its last subscriber.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -10,23 +10,15 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use prost::Message;
-use tapeline_storage::{ExecutionId, Seq};
+use tapeline_storage::{ExecutionId, ReadError, Seq};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::state::{State, States};
 use super::{CallError, fit, resource};
 use crate::broker::{Broker, Delivery, Subscription, Topic};
+use crate::limits::{ENCODED_INLINE_BYTES_MAX, ENCODING_PAUSE_FACTOR};
 use crate::watch::{WatchError, Watches};
-
-/// What subscribers look at.
-#[derive(Clone, Debug)]
-pub(super) enum Seen {
-    /// The state is being loaded.
-    Nothing,
-    State(Arc<Encoded>),
-    /// There will be no other state.
-    Failed(CallError),
-}
 
 /// A state in its wire form.
 #[derive(Debug)]
@@ -34,8 +26,18 @@ pub(super) struct Encoded {
     pub(super) bytes: Bytes,
     /// The seq of the last event that is in it.
     pub(super) seq: Seq,
+    /// The seq of the last event that changed something in it.
+    pub(super) changed_seq: Seq,
     /// Whether it is the last one.
     pub(super) ended: bool,
+}
+
+/// What a subscriber finds.
+pub(super) enum Look {
+    /// A state that it was not given yet.
+    New(Arc<Encoded>),
+    /// Nothing changed in the state up to this seq.
+    Same(Seq),
 }
 
 /// All executions that have subscribers. Cheap to clone.
@@ -46,16 +48,28 @@ struct Shared {
     states: States,
     broker: Broker,
     watches: Watches,
-    /// Guards the list only; no other lock is taken under it.
+    /// Guards the list only; no other lock is taken under it, and no view is dropped.
     views: Mutex<HashMap<ExecutionId, Weak<View>>>,
 }
 
 /// A look at one execution, shared by its subscribers.
 pub(super) struct View {
     execution: ExecutionId,
-    seen: watch::Receiver<Seen>,
+    states: States,
+    changes: Changes,
+    /// The newest state that somebody took. Held while another is encoded, so that one does it for all.
+    newest: tokio::sync::Mutex<Option<Taken>>,
     follower: tokio::task::JoinHandle<()>,
     views: Weak<Shared>,
+}
+
+/// Changes whenever the execution may have. Some error: nothing will be told any more.
+pub(super) type Changes = watch::Receiver<Option<CallError>>;
+
+/// A state, and when another may be made.
+struct Taken {
+    encoded: Arc<Encoded>,
+    next: Instant,
 }
 
 impl Views {
@@ -63,18 +77,23 @@ impl Views {
         Self(Arc::new(Shared { states, broker, watches, views: Mutex::default() }))
     }
 
-    /// The view of an execution; the first who asks has it made. One that failed is made anew.
+    /// The view of an execution; the first who asks has it made.
     pub(super) fn of(&self, execution: &ExecutionId) -> Arc<View> {
         let mut views = self.0.views();
-        if let Some(view) = views.get(execution).and_then(Weak::upgrade)
-            && !matches!(&*view.seen.borrow(), Seen::Failed(_))
-        {
+        if let Some(view) = views.get(execution).and_then(Weak::upgrade) {
             return view;
         }
-        let (sender, seen) = watch::channel(Seen::Nothing);
-        let follower = tokio::spawn(follow(self.0.clone(), execution.clone(), sender));
-        let view =
-            Arc::new(View { execution: execution.clone(), seen, follower, views: Arc::downgrade(&self.0) });
+        let (sender, changes) = watch::channel(None);
+        // Here and not in the task: what is read of the log from now on is read behind it.
+        let subscription = self.0.broker.subscribe(Topic::Execution(execution.clone()));
+        let view = Arc::new(View {
+            execution: execution.clone(),
+            states: self.0.states.clone(),
+            changes,
+            newest: tokio::sync::Mutex::default(),
+            follower: tokio::spawn(follow(self.0.clone(), execution.clone(), subscription, sender)),
+            views: Arc::downgrade(&self.0),
+        });
         views.insert(execution.clone(), Arc::downgrade(&view));
         view
     }
@@ -87,9 +106,34 @@ impl Shared {
 }
 
 impl View {
-    /// What is seen from now on.
-    pub(super) fn seen(&self) -> watch::Receiver<Seen> {
-        self.seen.clone()
+    /// The changes from now on.
+    pub(super) fn changes(&self) -> Changes {
+        self.changes.clone()
+    }
+
+    /// The newest state, unless nothing changed in it since the one that was given last.
+    pub(super) async fn newer_than(&self, given: Option<Seq>) -> Result<Look, CallError> {
+        let state = self.states.current(&self.execution).await?;
+        if given.is_some_and(|given| state.changed_seq <= given) {
+            return Ok(Look::Same(state.folded.through_seq()));
+        }
+        let mut newest = self.newest.lock().await;
+        if let Some(taken) = &*newest {
+            if taken.encoded.changed_seq >= state.changed_seq {
+                return Ok(Look::New(taken.encoded.clone()));
+            }
+            // Only so much of the time goes into encoding; there may be a newer state behind the pause.
+            if !state.head.phase.is_terminal() {
+                tokio::time::sleep_until(taken.next).await;
+            }
+        }
+        drop(state);
+        let state = self.states.current(&self.execution).await?;
+        let begun = Instant::now();
+        let encoded = Arc::new(encode(state).await?);
+        let next = Instant::now() + begun.elapsed() * ENCODING_PAUSE_FACTOR;
+        *newest = Some(Taken { encoded: encoded.clone(), next });
+        Ok(Look::New(encoded))
     }
 }
 
@@ -105,41 +149,27 @@ impl Drop for View {
     }
 }
 
-/// Shows each change until the execution ends or cannot be followed.
-async fn follow(shared: Arc<Shared>, execution: ExecutionId, seen: watch::Sender<Seen>) {
-    let mut subscription = shared.broker.subscribe(Topic::Execution(execution.clone()));
-    let mut shown_seq = 0;
+/// Tells of each change until nothing can be told any more.
+async fn follow(
+    shared: Arc<Shared>,
+    execution: ExecutionId,
+    mut subscription: Subscription,
+    changes: watch::Sender<Option<CallError>>,
+) {
     loop {
-        match shared.states.current(&execution).await {
-            Ok(state) => {
-                let ended = state.head.phase.is_terminal();
-                if shown_seq < state.changed_seq || ended {
-                    shown_seq = state.changed_seq;
-                    seen.send_replace(Seen::State(Arc::new(Encoded::of(&state))));
-                }
-                if ended {
-                    return;
-                }
-            }
-            Err(error) => {
-                seen.send_replace(Seen::Failed(error.into()));
-                return;
-            }
-        }
         match next(&shared.watches, &subscription).await {
-            Ok(Delivery::Slice(_)) => {
-                // What else waits is in the log as well.
-                while let Some(Delivery::Slice(_)) = subscription.try_next() {}
-            }
+            // What else waits is in the log as well.
+            Ok(Delivery::Slice(_)) => while let Some(Delivery::Slice(_)) = subscription.try_next() {},
             // Nothing will come any more of this subscription.
             Ok(Delivery::Lagged) => {
                 subscription = shared.broker.subscribe(Topic::Execution(execution.clone()));
             }
             Err(error) => {
-                seen.send_replace(Seen::Failed(error));
+                changes.send_replace(Some(error));
                 return;
             }
         }
+        changes.send_replace(None);
     }
 }
 
@@ -156,11 +186,22 @@ async fn next(watches: &Watches, subscription: &Subscription) -> Result<Delivery
     .await
 }
 
+/// A long state is encoded where nobody waits for the thread.
+async fn encode(state: Arc<State>) -> Result<Encoded, CallError> {
+    if state.bytes() <= ENCODED_INLINE_BYTES_MAX {
+        return Ok(Encoded::of(&state));
+    }
+    let encoded = tokio::task::spawn_blocking(move || Encoded::of(&state)).await;
+    // It is not cancelled, so it has panicked.
+    encoded.map_err(|_| ReadError::Failed.into())
+}
+
 impl Encoded {
     fn of(state: &State) -> Self {
         Self {
             bytes: fit::one(resource::shown(state)).reply.encode_to_vec().into(),
             seq: state.folded.through_seq(),
+            changed_seq: state.changed_seq,
             ended: state.head.phase.is_terminal(),
         }
     }

@@ -22,7 +22,7 @@ pub(super) fn parse(request: CreateExecutionRequest) -> Result<CreateRequest, Ap
     }
     let execution = match request.execution_id.as_str() {
         "" => generate_id("ex")?,
-        id => parse_id(id)?,
+        id => parse_id("execution_id", id)?,
     };
     check_labels(&request.labels)?;
     let texts = [
@@ -56,7 +56,7 @@ pub(super) fn from_bodies(execution: ExecutionId, bodies: Vec<Body>) -> Result<C
 /// A new id that begins with a prefix.
 pub(crate) fn generate_id(prefix: &str) -> Result<ExecutionId, AppendError> {
     let id = format!("{prefix}-{}", ulid::Ulid::generate()).to_ascii_lowercase();
-    parse_id(&id)
+    Ok(parse_id("execution_id", &id)?)
 }
 
 /// Writes a field of the request into the spec, which may have it already but not say otherwise.

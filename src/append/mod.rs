@@ -3,14 +3,15 @@
 
 mod create;
 mod stream;
+mod turn;
 mod trim;
 
 use std::sync::Arc;
 
 use tapeline_storage::limits::{EXECUTION_ID_BYTES_MAX, PRODUCER_ID_BYTES_MAX};
 use tapeline_storage::{
-    AppendOutcome, AppendPlace, AppendRequest, AppendTicket, EventStore, ExecutionId, ExecutionIdError, Head,
-    Producer, Seq, WriteError, digest_events,
+    AppendOutcome, AppendPlace, AppendRequest, AppendTicket, EventStore, ExecutionId, Head, Producer, Seq,
+    WriteError, digest_events,
 };
 
 use tokio::sync::{Semaphore, watch};
@@ -22,6 +23,7 @@ use crate::proto::v1 as wire;
 use crate::proto::v1::event::Body;
 
 use trim::STATE_BYTES;
+use turn::Turns;
 
 pub(crate) use create::generate_id;
 pub use stream::AppendStream;
@@ -71,6 +73,7 @@ pub struct Appender {
     stopping: Arc<watch::Sender<bool>>,
     /// Places of trims that read and write: a state may be large.
     trims: Arc<Semaphore>,
+    turns: Turns,
 }
 
 impl std::fmt::Debug for Appender {
@@ -83,7 +86,7 @@ impl Appender {
     /// An appender to a store.
     pub fn new(store: Arc<dyn EventStore>) -> Self {
         let trims = Arc::new(Semaphore::new(TRIMS_MAX));
-        Self { store, stopping: Arc::new(watch::Sender::new(false)), trims }
+        Self { store, stopping: Arc::new(watch::Sender::new(false)), trims, turns: Turns::default() }
     }
 
     /// Refuses everything from now on, and ends the streams; what the store has been given is still
@@ -112,7 +115,9 @@ impl Appender {
     /// Appends one batch and waits until it is durable.
     pub async fn append(&self, request: wire::AppendRequest) -> Result<AppendOutcome, AppendError> {
         self.check_open()?;
-        Ok(self.store.append(parse(request, None)?).await?)
+        let request = parse(request, None)?;
+        self.turns.pass(&request.execution).await;
+        Ok(self.store.append(request).await?)
     }
 
     /// Appends events that the daemon made itself, behind a certain seq or not at all (`SeqMismatch`).
@@ -153,13 +158,15 @@ impl Appender {
         place: AppendPlace,
     ) -> Result<AppendTicket, AppendError> {
         self.check_open()?;
-        Ok(self.store.submit(parse(request, Some(place))?).await?)
+        let request = parse(request, Some(place))?;
+        self.turns.pass(&request.execution).await;
+        Ok(self.store.submit(request).await?)
     }
 
     /// Deletes an execution for good.
     pub async fn delete(&self, execution_id: &str) -> Result<(), AppendError> {
         self.check_open()?;
-        Ok(self.store.delete(&parse_id(execution_id)?).await?)
+        Ok(self.store.delete(&parse_id("execution_id", execution_id)?).await?)
     }
 
     fn check_open(&self) -> Result<(), AppendError> {
@@ -167,16 +174,15 @@ impl Appender {
     }
 }
 
-/// The id of an execution as a request has it.
-pub(crate) fn parse_id(id: &str) -> Result<ExecutionId, AppendError> {
-    let invalid = |error: ExecutionIdError| Invalid::field("execution_id", error.to_string());
-    Invalid::check_length("execution_id", id, 1, EXECUTION_ID_BYTES_MAX)?;
-    Ok(ExecutionId::parse(id).map_err(invalid)?)
+/// The id of an execution as a field of a request has it.
+pub(crate) fn parse_id(field: &str, id: &str) -> Result<ExecutionId, Invalid> {
+    Invalid::check_length(field, id, 1, EXECUTION_ID_BYTES_MAX)?;
+    ExecutionId::parse(id).map_err(|error| Invalid::field(field, error.to_string()))
 }
 
 fn parse(request: wire::AppendRequest, stream: Option<AppendPlace>) -> Result<AppendRequest, AppendError> {
     let wire::AppendRequest { execution_id, events, expected_last_seq, producer } = request;
-    let execution = parse_id(&execution_id)?;
+    let execution = parse_id("execution_id", &execution_id)?;
     let events = client_batch(events)?;
     if let Some(producer) = &producer {
         Invalid::check_length("producer.id", &producer.id, 1, PRODUCER_ID_BYTES_MAX)?;

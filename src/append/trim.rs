@@ -18,7 +18,7 @@ impl Appender {
     /// One trim at a time: a state may be large. Nothing is removed if it is too large to be kept.
     pub async fn trim(&self, execution_id: &str, floor_seq: Seq) -> Result<Seq, AppendError> {
         self.check_open()?;
-        let execution = parse_id(execution_id)?;
+        let execution = parse_id("execution_id", execution_id)?;
         // The semaphore is never closed.
         let _place = self.trims.acquire().await.ok();
         let base = self.base_below(&execution, floor_seq).await?;

@@ -17,6 +17,7 @@ use super::limits::{
     REPLY_BYTES_MAX,
 };
 use super::patience::Pauses;
+use crate::proto::stigmer::agentexecution::agent_execution_query_controller_client::AgentExecutionQueryControllerClient;
 use crate::proto::v1::admin_service_client::AdminServiceClient;
 use crate::proto::v1::execution_log_service_client::ExecutionLogServiceClient;
 
@@ -102,6 +103,12 @@ impl Client {
         AdminServiceClient::new(self.channel.clone()).max_decoding_message_size(REPLY_BYTES_MAX)
     }
 
+    /// The states of executions, by the contract of Stigmer.
+    pub(crate) fn states(&self) -> AgentExecutionQueryControllerClient<Channel> {
+        AgentExecutionQueryControllerClient::new(self.channel.clone())
+            .max_decoding_message_size(REPLY_BYTES_MAX)
+    }
+
     /// The address, as it is connected to.
     pub(crate) fn addr(&self) -> &str {
         &self.addr
@@ -109,11 +116,19 @@ impl Client {
 
     /// Makes a call and, while the daemon asks for it, makes it again, for the last time when the time for
     /// it ends. A daemon that is not there is not waited for.
-    pub(crate) async fn call<T, F>(
+    pub(crate) async fn call<T, F>(&self, repeat: Repeat, attempt: impl FnMut() -> F) -> Result<T, CliError>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        self.call_for_response(repeat, attempt).await.map(Response::into_inner)
+    }
+
+    /// The same, for whoever needs what the daemon said beside the message.
+    pub(crate) async fn call_for_response<T, F>(
         &self,
         repeat: Repeat,
         mut attempt: impl FnMut() -> F,
-    ) -> Result<T, CliError>
+    ) -> Result<Response<T>, CliError>
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
@@ -122,7 +137,7 @@ impl Client {
         let mut pauses = Pauses::default();
         loop {
             let error = match attempt().await {
-                Ok(response) => return Ok(response.into_inner()),
+                Ok(response) => return Ok(response),
                 Err(status) => self.error_of(status),
             };
             let Some(asked) = repeat.after(&error) else { return Err(error) };

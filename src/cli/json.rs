@@ -3,8 +3,9 @@
 //! are RFC 3339, durations end in `s`, enum values have their full names. Fields at their default are
 //! shown, so that a script finds them; a message that is not set is left out.
 //!
-//! One thing differs from protobuf's JSON: the `data` of an output or custom event is text where it is
-//! valid UTF-8; else the field is called `data_base64`.
+//! Two things differ from protobuf's JSON: the `data` of an output or custom event is text where it is
+//! valid UTF-8, else the field is called `data_base64`; and what is no number in free-form data, which
+//! that JSON has no form for, is the text `NaN`, `inf` or `-inf`.
 
 use std::sync::LazyLock;
 
@@ -12,7 +13,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use prost::Message;
-use prost_reflect::{DescriptorPool, DeserializeOptions, DynamicMessage, SerializeOptions};
+use prost_reflect::{
+    DescriptorPool, DeserializeOptions, DynamicMessage, ReflectMessage, SerializeOptions, Value as Field,
+};
 use serde_json::{Map, Value};
 
 use super::exit::CliError;
@@ -23,18 +26,47 @@ use crate::proto::v1::event::Body;
 static POOL: LazyLock<DescriptorPool> =
     LazyLock::new(|| DescriptorPool::decode(FILE_DESCRIPTOR_SET).expect("the build wrote these descriptors"));
 
-/// A message of the package `tapeline.v1`, by its name, as JSON.
+/// A message as JSON, by its full name, or by its name in the package `tapeline.v1`.
 pub(crate) fn value_of(name: &str, message: &impl Message) -> Value {
-    dynamic(name, &message.encode_to_vec()).map_or(Value::Null, |dynamic| {
-        let options = SerializeOptions::new()
-            .use_proto_field_name(true)
-            .stringify_64_bit_integers(false)
-            .skip_default_fields(false);
+    let Some(mut dynamic) = dynamic(name, &message.encode_to_vec()) else { return Value::Null };
+    serialized(&dynamic)
+        .or_else(|_| {
+            name_what_is_no_number(&mut dynamic);
+            serialized(&dynamic)
+        })
         // The one message that has no JSON is a time beyond the year 9999; its line says so and no more.
-        dynamic
-            .serialize_with_options(serde_json::value::Serializer, &options)
-            .unwrap_or_else(|error| Value::String(format!("{name} has no JSON: {error}")))
-    })
+        .unwrap_or_else(|error| Value::String(format!("{name} has no JSON: {error}")))
+}
+
+fn serialized(message: &DynamicMessage) -> Result<Value, serde_json::Error> {
+    let options = SerializeOptions::new()
+        .use_proto_field_name(true)
+        .stringify_64_bit_integers(false)
+        .skip_default_fields(false);
+    message.serialize_with_options(serde_json::value::Serializer, &options)
+}
+
+/// Turns what is no number into its name, wherever free-form data has it. Messages are nested as deep as
+/// their decoder allows.
+fn name_what_is_no_number(message: &mut DynamicMessage) {
+    if message.descriptor().full_name() == "google.protobuf.Value" {
+        let number = message.get_field_by_name("number_value").and_then(|number| number.as_f64());
+        if let Some(number) = number.filter(|number| !number.is_finite()) {
+            message.set_field_by_name("string_value", Field::String(number.to_string()));
+        }
+    }
+    for (_, field) in message.fields_mut() {
+        match field {
+            Field::Message(inner) => name_what_is_no_number(inner),
+            Field::List(list) => {
+                list.iter_mut().filter_map(Field::as_message_mut).for_each(name_what_is_no_number)
+            }
+            Field::Map(map) => {
+                map.values_mut().filter_map(Field::as_message_mut).for_each(name_what_is_no_number)
+            }
+            _ => {}
+        }
+    }
 }
 
 /// An event as JSON, with the execution it belongs to.
@@ -89,7 +121,8 @@ fn event_from(value: Value) -> Result<Event, CliError> {
 }
 
 fn dynamic(name: &str, bytes: &[u8]) -> Option<DynamicMessage> {
-    let descriptor = POOL.get_message_by_name(&format!("tapeline.v1.{name}"))?;
+    let native = || POOL.get_message_by_name(&format!("tapeline.v1.{name}"));
+    let descriptor = if name.contains('.') { POOL.get_message_by_name(name) } else { native() }?;
     DynamicMessage::decode(descriptor, bytes).ok()
 }
 
@@ -132,7 +165,11 @@ fn usage(error: &dyn std::fmt::Display) -> CliError {
 mod tests {
     use proptest::prelude::*;
 
+    use prost_types::value::Kind;
+    use prost_types::{ListValue, Struct};
+
     use super::*;
+    use crate::proto::stigmer::agentexecution::{AgentExecutionStatus, ToolCall};
     use crate::proto::v1::output::Stream;
     use crate::proto::v1::{CustomEvent, MessageTextAppended, Output, Phase, PhaseChanged};
 
@@ -204,6 +241,20 @@ mod tests {
         let value = event_value(&event_of(text).expect("an event"), "e1");
         assert_eq!(value["tool_call_set"]["tool_call"]["args"]["deep"][2]["a"], "b");
         assert_eq!(value["tool_call_set"]["tool_call"]["status"], "TOOL_CALL_STATUS_UNSPECIFIED");
+    }
+
+    #[test]
+    fn what_is_no_number_does_not_take_the_rest_with_it() {
+        let number = |number| prost_types::Value { kind: Some(Kind::NumberValue(number)) };
+        let list = ListValue { values: vec![number(f64::NEG_INFINITY), number(2.0)] };
+        let list = prost_types::Value { kind: Some(Kind::ListValue(list)) };
+        let fields = [("a".to_owned(), number(f64::NAN)), ("b".to_owned(), list)].into();
+        let tool_call = ToolCall { name: "t".into(), args: Some(Struct { fields }), ..Default::default() };
+        let status = AgentExecutionStatus { tool_calls: vec![tool_call], ..Default::default() };
+        let value = value_of("ai.stigmer.agentic.agentexecution.v1.AgentExecutionStatus", &status);
+        let call = &value["tool_calls"][0];
+        assert_eq!(call["name"], "t");
+        assert_eq!(call["args"], serde_json::json!({ "a": "NaN", "b": ["-inf", 2.0] }));
     }
 
     proptest! {

@@ -38,6 +38,14 @@ pub(crate) const FIRST_CONNECT_MAX: Duration = Duration::from_secs(5);
 /// exit code 5.
 pub(crate) const RECONNECT_MAX: Duration = Duration::from_secs(300);
 
+/// Messages, tool calls, sub-agents and entries of the to-do list of which a transcript remembers what it
+/// has shown. More: the one that nothing was said of for longest is forgotten; if it changes after all, it
+/// is shown as one whose beginning was not seen.
+pub(crate) const SHOWN_ENTRIES_MAX: usize = 8_192;
+/// Letters of a tool's result that are shown as it grows. More: only how much it has become, each time
+/// that has doubled.
+pub(crate) const SHOWN_RESULT_LETTERS_MAX: usize = 1_000;
+
 /// Lines of standard input that wait to be appended. Full: reading waits.
 pub(crate) const APPEND_LINES_MAX: usize = 64;
 /// Longest line of standard input that is read, in bytes: an event of 1 MiB with every byte escaped.

@@ -93,6 +93,12 @@ impl Paint {
         Self { on: false }
     }
 
+    /// Colours, wherever it goes.
+    #[cfg(test)]
+    pub(crate) fn on() -> Self {
+        Self { on: true }
+    }
+
     /// Less important.
     pub(crate) fn dim(self, text: &str) -> String {
         self.wrap("2", text)
@@ -111,6 +117,21 @@ impl Paint {
     /// Went wrong.
     pub(crate) fn bad(self, text: &str) -> String {
         self.wrap("31", text)
+    }
+
+    /// Said by a person.
+    pub(crate) fn person(self, text: &str) -> String {
+        self.wrap("1;36", text)
+    }
+
+    /// Said by a model.
+    pub(crate) fn model(self, text: &str) -> String {
+        self.wrap("1;35", text)
+    }
+
+    /// Said by a tool or by the surroundings.
+    pub(crate) fn aside(self, text: &str) -> String {
+        self.wrap("33", text)
     }
 
     fn wrap(self, code: &str, text: &str) -> String {
@@ -145,6 +166,6 @@ mod tests {
     #[test]
     fn without_colours_text_is_left_as_it_is() {
         assert_eq!(Paint::off().bad("x"), "x");
-        assert_eq!(Paint { on: true }.bad("x"), "\u{1b}[31mx\u{1b}[0m");
+        assert_eq!(Paint::on().bad("x"), "\u{1b}[31mx\u{1b}[0m");
     }
 }

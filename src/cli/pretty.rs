@@ -1,206 +1,120 @@
 //! Events as a transcript for people. What programs wrote stands as they wrote it; everything else has a
-//! line that begins with its time and kind, and a text that grows is shown growing. All of it is made
-//! printable. It knows no terminal but for colours: what it returns is text.
+//! line that begins with its time, its kind and its number. A text that grows is shown as it grows, and
+//! every part of it once; when something else was said in between, the line of its continuation says
+//! which text goes on. All of it is made printable. It knows no terminal but for colours: what it returns
+//! is text. It must never keep what it has shown, only what tells whether it was shown.
 
-use std::collections::BTreeMap;
+mod page;
+mod seen;
+mod messages;
+mod tool_calls;
+mod sub_agents;
+mod todos;
+mod state;
+mod words;
+
+use jiff::Timestamp;
 
 use super::output::Paint;
-use super::printable::{PrintableBytes, printable, printable_line, printable_short};
-use super::values::{phase_name, shown_clock};
-use crate::proto::stigmer::agentexecution::{
-    AgentMessage, MessageType, SubAgentExecution, SubAgentStatus, TodoItem, TodoStatus, ToolCall,
-    ToolCallStatus,
-};
+use super::printable::{printable, printable_line, printable_short};
+use super::values::{local_time, phase_name, shown_clock};
 use crate::proto::v1::event::Body;
 use crate::proto::v1::exit_status::Status;
 use crate::proto::v1::list_truncated::List;
-use crate::proto::v1::output::Stream;
 use crate::proto::v1::text_appended::Target;
-use crate::proto::v1::{CustomEvent, Event, Output, PhaseChanged};
+use crate::proto::v1::{
+    CustomEvent, Event, ExecutionCreated, ListTruncated, PhaseChanged, SpecReplaced, TextAppended,
+};
 
-/// Letters of a tool's arguments, result or other aside that are shown on a line.
-const ASIDE_LETTERS_MAX: usize = 160;
-/// Where the text of a line begins: after `12:34:56 ` and the kind.
-const INDENT: &str = "                    ";
+use page::Page;
+use seen::{Key, Seen};
+use words::ASIDE_LETTERS_MAX;
 
-/// Turns events into text, one after the other.
+pub(crate) use state::state;
+
+/// Turns events into text, one after the other. It outlives connections: what was shown before one was
+/// lost is known after it.
 pub(crate) struct Pretty {
     paint: Paint,
-    /// The text that the last line belongs to and that may grow.
-    open: Option<Open>,
-    at_line_start: bool,
-    stdout: PrintableBytes,
-    stderr: PrintableBytes,
-    /// Who speaks in which message, as far as it was seen.
-    speakers: BTreeMap<u32, &'static str>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Open {
-    Output(Stream),
-    Message(u32),
-    ToolResult(u32),
-    SubAgent(u32),
+    page: Page,
+    seen: Seen,
+    /// When the event that is being shown was recorded.
+    now: Option<Timestamp>,
 }
 
 impl Pretty {
     /// A transcript that has not begun.
     pub(crate) fn new(paint: Paint) -> Self {
-        let (stdout, stderr) = (PrintableBytes::default(), PrintableBytes::default());
-        Self { paint, open: None, at_line_start: true, stdout, stderr, speakers: BTreeMap::new() }
+        Self { paint, page: Page::timed(paint), seen: Seen::default(), now: None }
     }
 
     /// What is to be shown for the next event; may be empty, and may end inside a line.
     pub(crate) fn event(&mut self, event: &Event) -> String {
-        let mut text = String::new();
+        self.now = local_time(event.record_time.as_ref());
+        self.page.set_clock(shown_clock(event.record_time.as_ref()));
         if let Some(body) = &event.body {
-            self.body(&mut text, &clock(event), body);
+            self.body(body);
         }
-        text
+        self.page.take()
     }
 
     /// A remark of our own, on a line of its own.
     pub(crate) fn remark(&mut self, remark: &str) -> String {
-        let mut text = String::new();
-        self.close(&mut text);
-        text.push_str(&self.paint.dim(&format!("-- {remark}")));
-        text.push('\n');
-        text
+        self.page.remark(remark);
+        self.page.take()
     }
 
-    /// What is still held back, at the end.
+    /// What is still held back, at the end or before something that is not said here.
     pub(crate) fn finish(&mut self) -> String {
-        let mut text = String::new();
-        self.close(&mut text);
-        text
+        self.page.close();
+        self.page.take()
     }
 
-    fn body(&mut self, text: &mut String, clock: &str, body: &Body) {
+    fn body(&mut self, body: &Body) {
         match body {
-            Body::Created(created) => {
-                let name = printable_line(&created.display_name);
-                let asked =
-                    created.spec.as_ref().map(|spec| printable_short(&spec.message, ASIDE_LETTERS_MAX));
-                self.line(
-                    text,
-                    clock,
-                    "created",
-                    [name.as_ref(), &asked.unwrap_or_default()].join(" ").trim(),
-                );
-            }
-            Body::PhaseChanged(changed) => self.line(text, clock, "phase", &self.phase(changed)),
-            Body::MessageAdded(added) => self.message(text, clock, added.index, added.message.as_ref()),
+            Body::Created(created) => self.created(created),
+            Body::PhaseChanged(changed) => self.phase(changed),
+            Body::MessageAdded(added) => self.message_added(added.index, added.message.as_ref()),
+            Body::MessageTextAppended(more) => self.message_grew(more.index, &more.text),
             Body::MessageReplaced(replaced) => {
-                self.message(text, clock, replaced.index, replaced.message.as_ref())
+                self.message_replaced(replaced.index, replaced.message.as_ref());
             }
-            Body::MessageTextAppended(more) => {
-                let speaker = self.speakers.get(&more.index).copied().unwrap_or("message");
-                self.grow(text, clock, Open::Message(more.index), speaker, &more.text);
+            Body::ToolCallSet(set) => {
+                self.tool_call(Key::ToolCall(set.index), set.tool_call.as_ref());
             }
-            Body::TextAppended(more) => match more.target() {
-                Target::SubAgentOutput => {
-                    self.grow(text, clock, Open::SubAgent(more.index), "sub-agent", &more.text);
-                }
-                _ => self.grow(text, clock, Open::ToolResult(more.index), "result", &more.text),
-            },
-            Body::ToolCallSet(set) => self.tool_call(text, clock, set.tool_call.as_ref()),
-            Body::MessageToolCallSet(set) => self.tool_call(text, clock, set.tool_call.as_ref()),
-            Body::SubAgentSet(set) => self.line(text, clock, "sub-agent", &sub_agent(set.sub_agent.as_ref())),
-            Body::TodoSet(set) => self.line(text, clock, "todo", &todo(&set.id, set.item.as_ref())),
-            Body::TodoRemoved(removed) => {
-                self.line(text, clock, "todo", &format!("removed {}", printable_line(&removed.id)));
+            Body::MessageToolCallSet(set) => {
+                let at = self.place_in_message(set.index, set.tool_call_index);
+                self.tool_call(at, set.tool_call.as_ref());
             }
-            Body::ListTruncated(cut) => {
-                let list = match cut.list() {
-                    List::Messages => "messages",
-                    List::ToolCalls => "tool calls",
-                    List::SubAgents => "sub-agents",
-                    List::Unspecified => "entries",
-                };
-                self.line(text, clock, "cut", &format!("{} {list} are left", cut.length));
+            Body::SubAgentSet(set) => {
+                self.sub_agent(set.index, set.sub_agent.as_ref());
             }
-            Body::SpecReplaced(_) => self.line(text, clock, "spec", "what was asked for was replaced"),
-            Body::Output(output) => self.output(text, output),
-            Body::Custom(custom) => self.line(text, clock, "custom", &custom_text(custom)),
+            Body::TextAppended(more) => self.text_appended(more),
+            Body::TodoSet(set) => self.todo(&set.id, set.item.as_ref()),
+            Body::TodoRemoved(removed) => self.todo_removed(&removed.id),
+            Body::ListTruncated(cut) => self.list_truncated(cut),
+            Body::SpecReplaced(replaced) => self.spec_replaced(replaced),
+            Body::Output(output) => self.page.output(output),
+            Body::Custom(custom) => self.page.line("custom", &custom_text(custom)),
         }
     }
 
-    fn line(&mut self, text: &mut String, clock: &str, kind: &str, what: &str) {
-        self.close(text);
-        self.head(text, clock, kind);
-        text.push_str(what);
-        text.truncate(text.trim_end().len());
-        text.push('\n');
+    fn created(&mut self, created: &ExecutionCreated) {
+        let name = printable_line(&created.display_name);
+        let asked = created.spec.as_ref().map(|spec| printable_short(&spec.message, ASIDE_LETTERS_MAX));
+        self.page.line("created", [name.as_ref(), &asked.unwrap_or_default()].join(" ").trim());
     }
 
-    fn head(&self, text: &mut String, clock: &str, kind: &str) {
-        text.push_str(&self.paint.dim(clock));
-        text.push(' ');
-        text.push_str(&self.paint.bold(kind));
-        let width = clock.len() + 1 + kind.len();
-        text.extend(std::iter::repeat_n(' ', INDENT.len().saturating_sub(width).max(1)));
+    fn spec_replaced(&mut self, replaced: &SpecReplaced) {
+        let execution = replaced.execution.as_ref();
+        let name = execution.and_then(|execution| execution.metadata.as_ref()).map(|data| &data.name);
+        let asked = execution.and_then(|execution| execution.spec.as_ref()).map(|spec| &spec.message);
+        let told: Vec<_> = [name, asked].into_iter().flatten().filter(|text| !text.is_empty()).collect();
+        let told = told.into_iter().map(|text| printable_short(text, ASIDE_LETTERS_MAX)).collect::<Vec<_>>();
+        self.page.line("spec", &format!("replaced: {}", told.join(" ")));
     }
 
-    /// Ends the line that may have grown.
-    fn close(&mut self, text: &mut String) {
-        match self.open.take() {
-            Some(Open::Output(Stream::Stderr)) => text.push_str(&self.stderr.finish()),
-            Some(Open::Output(_)) => text.push_str(&self.stdout.finish()),
-            _ => {}
-        }
-        if !(if text.is_empty() { self.at_line_start } else { text.ends_with('\n') }) {
-            text.push('\n');
-        }
-        self.at_line_start = true;
-    }
-
-    fn message(&mut self, text: &mut String, clock: &str, index: u32, message: Option<&AgentMessage>) {
-        let speaker = match message.map_or(MessageType::Unspecified, AgentMessage::r#type) {
-            MessageType::MessageHuman => "human",
-            MessageType::MessageAi => "ai",
-            MessageType::MessageTool => "tool",
-            MessageType::MessageSystem => "system",
-            MessageType::Unspecified => "message",
-        };
-        self.speakers.insert(index, speaker);
-        self.close(text);
-        self.grow(text, clock, Open::Message(index), speaker, message.map_or("", |message| &message.content));
-        for call in message.map(|message| message.tool_calls.as_slice()).unwrap_or_default() {
-            self.tool_call(text, clock, Some(call));
-        }
-    }
-
-    /// More of a text: at the end of its line if that is still the last one, else on a line of its own.
-    fn grow(&mut self, text: &mut String, clock: &str, what: Open, kind: &str, more: &str) {
-        if self.open != Some(what) {
-            self.close(text);
-            self.head(text, clock, kind);
-            self.open = Some(what);
-        }
-        text.push_str(&printable(more).replace('\n', &format!("\n{INDENT}")));
-        self.at_line_start = false;
-    }
-
-    fn output(&mut self, text: &mut String, output: &Output) {
-        let stream = output.stream();
-        if self.open != Some(Open::Output(stream)) {
-            self.close(text);
-        }
-        self.open = Some(Open::Output(stream));
-        let shown = match stream {
-            Stream::Stderr => self.paint.bad(&self.stderr.push(&output.data)),
-            _ => self.stdout.push(&output.data),
-        };
-        text.push_str(&shown);
-        if !shown.is_empty() {
-            self.at_line_start = output.data.ends_with(b"\n");
-        }
-        if output.truncated {
-            text.push_str(&self.remark("some of the output was given up here"));
-        }
-    }
-
-    fn phase(&self, changed: &PhaseChanged) -> String {
+    fn phase(&mut self, changed: &PhaseChanged) {
         let name = phase_name(changed.phase());
         let painted = match name {
             "COMPLETED" => self.paint.good(name),
@@ -208,28 +122,42 @@ impl Pretty {
             _ => name.to_owned(),
         };
         let exit = match changed.exit.as_ref().and_then(|exit| exit.status) {
-            Some(Status::Code(code)) => format!("exit code {code}"),
-            Some(Status::Signal(signal)) => format!("signal {signal}"),
+            Some(Status::Code(code)) => format!(" exit code {code}"),
+            Some(Status::Signal(signal)) => format!(" signal {signal}"),
             None => String::new(),
         };
+        let times = [("began", &changed.started_at), ("ended", &changed.completed_at)]
+            .map(|(what, time)| (what, printable_short(time, ASIDE_LETTERS_MAX)))
+            .map(|(what, time)| if time.is_empty() { time } else { format!(", {what} {time}") });
+        self.page.line("phase", &[painted, exit.clone(), times.concat()].concat());
         // A run says its exit code as its error too; once is enough.
-        let error =
-            Some(printable_line(&changed.error)).filter(|error| !error.ends_with(&exit) || exit.is_empty());
-        [painted, exit, error.unwrap_or_default().into_owned()].join(" ")
+        let error = printable(&changed.error);
+        if !error.is_empty() && (exit.is_empty() || !error.ends_with(exit.trim_start())) {
+            self.page.lines("error", &error);
+        }
     }
 
-    fn tool_call(&mut self, text: &mut String, clock: &str, call: Option<&ToolCall>) {
-        let Some(call) = call else { return };
-        let status = match call.status() {
-            ToolCallStatus::ToolCallPending => "pending",
-            ToolCallStatus::ToolCallRunning => "running",
-            ToolCallStatus::ToolCallCompleted => "completed",
-            ToolCallStatus::ToolCallFailed => "failed",
-            ToolCallStatus::Unspecified => "",
+    fn text_appended(&mut self, more: &TextAppended) {
+        match more.target() {
+            Target::ToolCallResult => self.result_grew(Key::ToolCall(more.index), &more.text),
+            Target::MessageToolCallResult => {
+                self.result_grew(Key::MessageToolCall(more.index, more.tool_call_index), &more.text);
+            }
+            Target::SubAgentOutput => self.sub_agent_grew(more.index, &more.text),
+            // A newer daemon knows more that can grow.
+            Target::Unspecified => self.page.line("text", &printable_short(&more.text, ASIDE_LETTERS_MAX)),
+        }
+    }
+
+    fn list_truncated(&mut self, cut: &ListTruncated) {
+        let list = match cut.list() {
+            List::Messages => "messages",
+            List::ToolCalls => "tool calls",
+            List::SubAgents => "sub-agents",
+            List::Unspecified => "entries",
         };
-        let aside = [&call.error, &call.result].into_iter().find(|text| !text.is_empty());
-        let aside = aside.map(|text| printable_short(text, ASIDE_LETTERS_MAX)).unwrap_or_default();
-        self.line(text, clock, "tool", &format!("{} {status} {aside}", printable_line(&call.name)));
+        self.seen.cut(cut.list(), cut.length);
+        self.page.line("cut", &format!("{list}: {} left", cut.length));
     }
 }
 
@@ -245,35 +173,6 @@ pub(crate) fn raw(event: &Event) -> &[u8] {
         }
         _ => &[],
     }
-}
-
-fn clock(event: &Event) -> String {
-    shown_clock(event.record_time.as_ref())
-}
-
-fn sub_agent(agent: Option<&SubAgentExecution>) -> String {
-    let Some(agent) = agent else { return String::new() };
-    let status = match agent.status() {
-        SubAgentStatus::SubAgentPending => "pending",
-        SubAgentStatus::SubAgentInProgress => "in progress",
-        SubAgentStatus::SubAgentCompleted => "completed",
-        SubAgentStatus::SubAgentFailed => "failed",
-        SubAgentStatus::Unspecified => "",
-    };
-    let aside = [&agent.error, &agent.output, &agent.input].into_iter().find(|text| !text.is_empty());
-    let aside = aside.map(|text| printable_short(text, ASIDE_LETTERS_MAX)).unwrap_or_default();
-    format!("{} {status} {aside}", printable_line(&agent.name))
-}
-
-fn todo(id: &str, item: Option<&TodoItem>) -> String {
-    let Some(item) = item else { return printable_line(id).into_owned() };
-    let mark = match item.status() {
-        TodoStatus::TodoCompleted => "[x]",
-        TodoStatus::TodoInProgress => "[>]",
-        TodoStatus::TodoCancelled => "[-]",
-        TodoStatus::TodoPending | TodoStatus::Unspecified => "[ ]",
-    };
-    format!("{mark} {}", printable_short(&item.content, ASIDE_LETTERS_MAX))
 }
 
 fn custom_text(custom: &CustomEvent) -> String {

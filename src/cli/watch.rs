@@ -206,15 +206,17 @@ impl View {
     fn step(&mut self, step: Step) -> Result<Option<Exit>, CliError> {
         let mut exit = None;
         match step {
-            Step::Connected { floor_seq, tail_seq } => self.connected(floor_seq, tail_seq),
-            Step::CaughtUp if self.verbose => talk("caught up; events come live"),
-            Step::FellBehind if self.verbose => talk("fell behind; events come from disk, none is lost"),
+            Step::Connected { floor_seq, tail_seq } => self.connected(floor_seq, tail_seq)?,
+            Step::CaughtUp if self.verbose => self.talk("caught up; events come live")?,
+            Step::FellBehind if self.verbose => {
+                self.talk("fell behind; events come from disk, none is lost")?;
+            }
             Step::CaughtUp | Step::FellBehind => {}
             Step::Events(events) => self.events(&events)?,
             Step::Gap(gap) => self.gap(&gap)?,
             Step::Reconnecting(why) => {
                 if !std::mem::replace(&mut self.lost, true) {
-                    talk(&format!("connection lost ({why}); trying again"));
+                    self.talk(&format!("connection lost ({why}); trying again"))?;
                 }
             }
             Step::End(end) => {
@@ -227,20 +229,30 @@ impl View {
         Ok(exit)
     }
 
-    fn connected(&mut self, floor_seq: u64, tail_seq: u64) {
+    fn connected(&mut self, floor_seq: u64, tail_seq: u64) -> Result<(), CliError> {
         if std::mem::take(&mut self.lost) {
-            talk("connected again");
+            self.talk("connected again")?;
         }
-        if let Some(told) = self.missing.at_greeting(floor_seq, tail_seq) {
-            talk(&told);
-        }
+        let told = self.missing.at_greeting(floor_seq, tail_seq);
+        told.map_or(Ok(()), |told| self.talk(&told))
     }
 
     fn events(&mut self, events: &[Event]) -> Result<(), CliError> {
         if let Some(told) = events.first().and_then(|first| self.missing.at_event(first.seq)) {
-            talk(&told);
+            self.talk(&told)?;
         }
         events.iter().try_for_each(|event| self.event(event))
+    }
+
+    /// Says something that is no data. At a terminal it would stand at the end of a text that grows, so
+    /// that line is ended first, and the text goes on as after anything else.
+    fn talk(&mut self, text: &str) -> Result<(), CliError> {
+        if self.format == WatchFormat::Pretty && is_terminal() {
+            self.out.bytes(self.pretty.finish().as_bytes())?;
+            self.out.flush()?;
+        }
+        talk(text);
+        Ok(())
     }
 
     fn event(&mut self, event: &Event) -> Result<(), CliError> {

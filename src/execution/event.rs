@@ -12,8 +12,12 @@ use super::invalid::{Excess, Invalid};
 use super::nesting;
 use super::phase;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX, EVENT_BYTES_MAX};
+use crate::proto::stigmer::agentexecution::AgentExecution;
 use crate::proto::v1::event::Body;
-use crate::proto::v1::{Event, ExecutionCreated, list_truncated, output, text_appended};
+use crate::proto::v1::{
+    Event, ExecutionCreated, MessageAdded, MessageReplaced, MessageTextAppended, MessageToolCallSet,
+    list_truncated, output, text_appended,
+};
 
 /// The batch of a client, checked and encoded: 1..=1,000 events, 1 MiB an event, 4 MiB in all; no
 /// `created`; a terminal phase only at the end.
@@ -31,35 +35,38 @@ pub fn client_batch(events: Vec<Event>) -> Result<Vec<NewEvent>, Invalid> {
         check_body(index, &body, index == last)?;
         bodies.push(body);
     }
-    encode(bodies, BATCH_BYTES_MAX)
+    encode(bodies, BATCH_BYTES_MAX, |index, _| at(index))
 }
 
 /// A batch that the daemon made itself: as many events and bytes as the engine takes in one append, and
-/// 1 MiB an event.
+/// 1 MiB an event. Whoever caused it knows of no events, so what is refused is named by what an event is
+/// about.
 pub fn internal_batch(bodies: Vec<Body>) -> Result<Vec<NewEvent>, Invalid> {
     if let Some(excess) = Excess::over(APPEND_EVENTS_MAX, bodies.len()) {
         return Err(Invalid::BatchTooLarge { what: "events", excess });
     }
-    encode(bodies, APPEND_BYTES_MAX)
+    encode(bodies, APPEND_BYTES_MAX, |_, body| place(body))
 }
 
 /// The first event of an execution. All else in it is bounded, so one that is too large has such a spec.
 pub fn created(created: ExecutionCreated) -> Result<NewEvent, Invalid> {
-    let mut events = encode(vec![Body::Created(created)], BATCH_BYTES_MAX).map_err(|error| match error {
-        Invalid::EventTooLarge { excess, .. } => Invalid::EventTooLarge { field: "spec".to_owned(), excess },
-        error => error,
-    })?;
+    let mut events = encode(vec![Body::Created(created)], BATCH_BYTES_MAX, |_, body| place(body))?;
     Ok(events.pop().expect("one body makes one event"))
 }
 
-/// Encodes a batch into one buffer and gives each event its slice of it.
-fn encode(bodies: Vec<Body>, bytes_max: usize) -> Result<Vec<NewEvent>, Invalid> {
+/// Encodes a batch into one buffer and gives each event its slice of it. `place_of` names an event in an
+/// error.
+fn encode(
+    bodies: Vec<Body>,
+    bytes_max: usize,
+    place_of: impl Fn(usize, &Body) -> String,
+) -> Result<Vec<NewEvent>, Invalid> {
     let bare: Vec<Event> =
         bodies.into_iter().map(|body| Event { body: Some(body), ..Default::default() }).collect();
     let lengths: Vec<usize> = bare.iter().map(Event::encoded_len).collect();
-    for (index, length) in lengths.iter().enumerate() {
-        if let Some(excess) = Excess::over(EVENT_BYTES_MAX, *length) {
-            return Err(Invalid::EventTooLarge { field: at(index), excess });
+    for (index, (event, length)) in bare.iter().zip(&lengths).enumerate() {
+        if let (Some(excess), Some(body)) = (Excess::over(EVENT_BYTES_MAX, *length), &event.body) {
+            return Err(Invalid::EventTooLarge { field: place_of(index, body), excess });
         }
     }
     let total = lengths.iter().sum();
@@ -72,7 +79,7 @@ fn encode(bodies: Vec<Body>, bytes_max: usize) -> Result<Vec<NewEvent>, Invalid>
         event.encode_raw(&mut buffer);
         let body = event.body.as_ref().expect("each has a body");
         let payload = buffer.split().freeze();
-        nesting::check(index, body, &payload)?;
+        nesting::check(|| place_of(index, body), body, &payload)?;
         events.push(NewEvent {
             type_tag: type_tag(body),
             custom_type: custom_type(body),
@@ -153,6 +160,35 @@ fn is_target(number: i32) -> bool {
 
 fn at(index: usize) -> String {
     format!("events[{index}]")
+}
+
+fn larger_part(execution: Option<&AgentExecution>) -> &'static str {
+    let (metadata, spec) = execution.map_or((0, 0), |execution| {
+        let metadata = execution.metadata.as_ref().map_or(0, Message::encoded_len);
+        (metadata, execution.spec.as_ref().map_or(0, Message::encoded_len))
+    });
+    if spec > metadata { "spec" } else { "metadata" }
+}
+
+/// The part of an execution that a body says something of.
+fn place(body: &Body) -> String {
+    match body {
+        Body::Created(_) => "spec".to_owned(),
+        Body::SpecReplaced(replaced) => larger_part(replaced.execution.as_ref()).to_owned(),
+        Body::PhaseChanged(_) => "status.error".to_owned(),
+        Body::MessageAdded(MessageAdded { index, .. })
+        | Body::MessageReplaced(MessageReplaced { index, .. })
+        | Body::MessageTextAppended(MessageTextAppended { index, .. }) => format!("status.messages[{index}]"),
+        Body::MessageToolCallSet(MessageToolCallSet { index, tool_call_index, .. }) => {
+            format!("status.messages[{index}].tool_calls[{tool_call_index}]")
+        }
+        Body::ToolCallSet(call) => format!("status.tool_calls[{}]", call.index),
+        Body::SubAgentSet(agent) => format!("status.sub_agent_executions[{}]", agent.index),
+        Body::TodoSet(_) | Body::TodoRemoved(_) => "status.todos".to_owned(),
+        Body::ListTruncated(_) | Body::TextAppended(_) | Body::Output(_) | Body::Custom(_) => {
+            "status".to_owned()
+        }
+    }
 }
 
 #[cfg(test)]

@@ -171,6 +171,11 @@ impl Folded {
             Target::SubAgentOutput => {
                 status.sub_agent_executions.get_mut(index).map(|agent| &mut agent.output)
             }
+            Target::MessageToolCallResult => {
+                let call = text.tool_call_index as usize;
+                let message = status.messages.get_mut(index);
+                message.and_then(|message| message.tool_calls.get_mut(call)).map(|call| &mut call.result)
+            }
             Target::Unspecified => None,
         };
         if let Some(grown) = grown {

@@ -1,4 +1,5 @@
-//! What an event's body changes in the head of its execution. What is empty leaves the head as it was.
+//! What an event's body changes in the head of its execution. What is empty leaves the head as it was,
+//! except in a spec that takes the place of another.
 
 use tapeline_storage::HeadChange;
 use tapeline_storage::limits::{HEAD_ERROR_BYTES_MAX, HEAD_TEXT_BYTES_MAX};
@@ -38,6 +39,10 @@ fn of_spec_replaced(index: usize, replaced: &SpecReplaced) -> Result<HeadChange,
     let Some(execution) = &replaced.execution else { return Ok(HeadChange::default()) };
     let place = format!("events[{index}].spec_replaced.execution");
     let change = of_spec(&format!("{place}.spec"), execution.spec.as_ref())?;
+    // The new spec is the whole spec: one without a session takes the execution out of its session.
+    let whole = |id: Option<String>| execution.spec.as_ref().map(|_| id.unwrap_or_default());
+    let change =
+        HeadChange { session_id: whole(change.session_id), agent_id: whole(change.agent_id), ..change };
     let name = execution.metadata.as_ref().map_or("", |metadata| metadata.name.as_str());
     Ok(HeadChange { display_name: text(&format!("{place}.metadata.name"), name)?, ..change })
 }
@@ -65,6 +70,7 @@ fn shortened(text: &str, length_max: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::stigmer::agentexecution::AgentExecution;
 
     #[test]
     fn an_error_is_shortened_at_a_character_boundary() {
@@ -84,6 +90,19 @@ mod tests {
         assert_eq!(change.error, None);
         let nothing = of(0, &Body::SpecReplaced(SpecReplaced::default())).expect("it is valid");
         assert_eq!(nothing, None);
+    }
+
+    #[test]
+    fn a_spec_in_place_of_another_takes_its_session_and_its_agent_away() {
+        let spec = Some(AgentExecutionSpec { agent_id: "a".into(), ..Default::default() });
+        let execution = Some(AgentExecution { spec, ..Default::default() });
+        let change = of(0, &Body::SpecReplaced(SpecReplaced { execution })).expect("it is valid");
+        let expected = HeadChange {
+            session_id: Some(String::new()),
+            agent_id: Some("a".to_owned()),
+            ..Default::default()
+        };
+        assert_eq!(change, Some(expected));
     }
 
     #[test]

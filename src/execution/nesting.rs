@@ -16,15 +16,15 @@ const DEEP_BYTES_MIN: usize = 150;
 const EVENTS: u32 = 2;
 const BATCH_EVENTS: u32 = 1;
 
-/// Refuses the event at this place of its batch if a watcher could not decode it.
-pub(super) fn check(index: usize, body: &Body, payload: &Bytes) -> Result<(), Invalid> {
+/// Refuses the event if a watcher could not decode it; `place` names it then.
+pub(super) fn check(place: impl FnOnce() -> String, body: &Body, payload: &Bytes) -> Result<(), Invalid> {
     if !can_nest(body) || payload.len() < DEEP_BYTES_MIN {
         return Ok(());
     }
     // The fields before the body do not nest, so they are left out.
     match WatchResponse::decode(headers(payload.len()).chain(payload.clone())) {
         Ok(_) => Ok(()),
-        Err(_) => Err(Invalid::field(format!("events[{index}]"), "is nested deeper than a watcher can read")),
+        Err(_) => Err(Invalid::field(place(), "is nested deeper than a watcher can read")),
     }
 }
 

@@ -21,6 +21,20 @@ pub fn execution(execution: &mut AgentExecution) -> bool {
     in_spec || in_status
 }
 
+/// Puts the stored secrets into a spec that takes the stored one's place, where it has them empty: whoever
+/// changes an execution that it was shown without its secrets does not mean to take them away.
+pub fn restore(spec: &mut AgentExecutionSpec, stored: &AgentExecutionSpec) {
+    if spec.callback_token.is_empty() {
+        spec.callback_token = stored.callback_token.clone();
+    }
+    for (name, value) in spec.runtime_env.iter_mut().filter(|(_, value)| value.is_secret) {
+        let secret = stored.runtime_env.get(name).filter(|stored| stored.is_secret);
+        if let (true, Some(secret)) = (value.value.is_empty(), secret) {
+            value.value.clone_from(&secret.value);
+        }
+    }
+}
+
 /// The stored payload of an event as native readers may see it. Only the two kinds that can hold a
 /// secret are decoded. One that cannot be decoded comes back empty: an event without a body.
 pub fn for_readers(type_tag: u32, payload: &Bytes) -> Bytes {
@@ -94,6 +108,25 @@ mod tests {
             assert!(holds_the_secret(&stored), "the stored event keeps it");
             assert!(!holds_the_secret(&for_readers(type_tag, &stored)));
         }
+    }
+
+    #[test]
+    fn secrets_that_were_not_shown_are_kept_and_others_are_replaced() {
+        let stored = spec_with_secrets();
+        let mut shown = AgentExecution { spec: Some(stored.clone()), ..Default::default() };
+        execution(&mut shown);
+        let mut changed = shown.spec.expect("it has one");
+        changed.message = "do it again".into();
+        restore(&mut changed, &stored);
+        assert_eq!(changed, AgentExecutionSpec { message: "do it again".into(), ..stored.clone() });
+        changed.runtime_env.insert("KEY".into(), ExecutionValue { value: "new".into(), is_secret: true });
+        changed.runtime_env.insert("LANG".into(), ExecutionValue { value: "".into(), is_secret: true });
+        restore(&mut changed, &stored);
+        assert_eq!(changed.runtime_env["KEY"].value, "new");
+        assert_eq!(changed.runtime_env["LANG"].value, "", "what was no secret is not kept as one");
+        changed.runtime_env.clear();
+        restore(&mut changed, &stored);
+        assert!(changed.runtime_env.is_empty(), "what is left out is taken away");
     }
 
     #[test]

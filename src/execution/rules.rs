@@ -147,6 +147,7 @@ impl State {
         let list = match Target::try_from(text.target) {
             Ok(Target::ToolCallResult) => self.tool_calls,
             Ok(Target::SubAgentOutput) => self.sub_agents,
+            Ok(Target::MessageToolCallResult) => self.messages,
             _ => return Err(refused("text_appended.target", "must be specified".to_owned())),
         };
         inside("text_appended.index", text.number, list)

@@ -34,8 +34,8 @@ ListTruncated.List | 0 LIST_UNSPECIFIED; 1 LIST_MESSAGES; 2 LIST_TOOL_CALLS; 3 L
 SpecReplaced | 1 execution: A.AgentExecution
 Output | 1 stream: Output.Stream; 2 data: bytes; 3 truncated: bool
 Output.Stream | 0 STREAM_UNSPECIFIED; 1 STREAM_STDOUT; 2 STREAM_STDERR
-TextAppended | 1 target: TextAppended.Target; 2 index: uint32; 3 text: string
-TextAppended.Target | 0 TARGET_UNSPECIFIED; 1 TARGET_TOOL_CALL_RESULT; 2 TARGET_SUB_AGENT_OUTPUT
+TextAppended | 1 target: TextAppended.Target; 2 index: uint32; 3 text: string; 4 tool_call_index: uint32
+TextAppended.Target | 0 TARGET_UNSPECIFIED; 1 TARGET_TOOL_CALL_RESULT; 2 TARGET_SUB_AGENT_OUTPUT; 3 TARGET_MESSAGE_TOOL_CALL_RESULT
 MessageToolCallSet | 1 index: uint32; 2 tool_call_index: uint32; 3 tool_call: A.ToolCall
 CustomEvent | 1 type: string; 2 content_type: string; 3 data: bytes; 4 attributes: map<string,string>
 Producer | 1 id: string; 2 epoch: uint64; 3 seq: uint64

@@ -1,17 +1,19 @@
-//! The codec of `Watch` and `WatchAll`: a reply is encoded once, for all watchers, and only copied
-//! into each stream. Copying beats handing on the shared bytes for bodies below some 32 KiB, and most
-//! frames are much smaller.
+//! The codecs of our services. A request is weighed before it is decoded: a few bytes on the wire can be a
+//! thousand in memory. A frame is encoded once, for all who watch, and only copied into each stream:
+//! copying beats handing on the shared bytes for bodies below some 32 KiB, and most are much smaller.
 //!
 //! It must never look into a frame: whoever makes one vouches for its bytes.
 
 use std::marker::PhantomData;
 
-use bytes::{BufMut, Bytes};
-use prost::Message;
+use bytes::{Buf, BufMut, Bytes};
+use prost::{Message, Name};
 use tonic::Status;
-use tonic::codec::{Codec, EncodeBuf, Encoder};
-use tonic_prost::ProstDecoder;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic_prost::ProstEncoder;
 
+use super::status::too_heavy;
+use super::weight;
 use crate::proto::v1::WatchResponse;
 
 /// A `WatchResponse` in its wire form.
@@ -24,7 +26,32 @@ impl From<&WatchResponse> for Frame {
     }
 }
 
-/// Decodes requests of type `R` as prost does and writes [`Frame`]s as they are. For servers only.
+/// Weighs and decodes requests of type `R` and writes replies of type `T` as prost does. For servers only.
+#[derive(Clone, Copy, Debug)]
+pub struct WeighedCodec<T, R>(PhantomData<fn() -> (T, R)>);
+
+impl<T, R> Default for WeighedCodec<T, R> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T: Message + 'static, R: Message + Name + Default + 'static> Codec for WeighedCodec<T, R> {
+    type Encode = T;
+    type Decode = R;
+    type Encoder = ProstEncoder<T>;
+    type Decoder = WeighedDecoder<R>;
+
+    fn encoder(&mut self) -> ProstEncoder<T> {
+        ProstEncoder::default()
+    }
+
+    fn decoder(&mut self) -> WeighedDecoder<R> {
+        WeighedDecoder::default()
+    }
+}
+
+/// Weighs and decodes requests of type `R` and writes [`Frame`]s as they are. For servers only.
 #[derive(Clone, Copy, Debug)]
 pub struct FrameCodec<R>(PhantomData<fn() -> R>);
 
@@ -34,18 +61,43 @@ impl<R> Default for FrameCodec<R> {
     }
 }
 
-impl<R: Message + Default + 'static> Codec for FrameCodec<R> {
+impl<R: Message + Name + Default + 'static> Codec for FrameCodec<R> {
     type Encode = Frame;
     type Decode = R;
     type Encoder = FrameEncoder;
-    type Decoder = ProstDecoder<R>;
+    type Decoder = WeighedDecoder<R>;
 
     fn encoder(&mut self) -> FrameEncoder {
         FrameEncoder
     }
 
-    fn decoder(&mut self) -> ProstDecoder<R> {
-        ProstDecoder::default()
+    fn decoder(&mut self) -> WeighedDecoder<R> {
+        WeighedDecoder::default()
+    }
+}
+
+/// Decodes a request as prost does, unless it would take too much memory.
+#[derive(Clone, Copy, Debug)]
+pub struct WeighedDecoder<R>(PhantomData<fn() -> R>);
+
+impl<R> Default for WeighedDecoder<R> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<R: Message + Name + Default> Decoder for WeighedDecoder<R> {
+    type Item = R;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<R>, Status> {
+        // The bytes are shared, not copied.
+        let request = buffer.copy_to_bytes(buffer.remaining());
+        if let Some(excess) = weight::excess(&R::full_name(), &request) {
+            return Err(too_heavy(excess));
+        }
+        // With prost's own decoder a request that cannot be decoded is an internal error too.
+        R::decode(request).map(Some).map_err(|error| Status::internal(error.to_string()))
     }
 }
 
@@ -94,7 +146,7 @@ mod tests {
     }
 
     /// What a client's ordinary prost encoder writes, as the server's decoder reads it.
-    async fn through_a_request<R: Message + Default + Clone + 'static>(sent: R) -> R {
+    async fn through_a_request<R: Message + Name + Default + Clone + 'static>(sent: R) -> R {
         let encoder = ProstCodec::<R, WatchResponse>::default().encoder();
         let body = EncodeBody::new_client(encoder, tokio_stream::iter([Ok(sent)]), None, None);
         let decoder = FrameCodec::<R>::default().decoder();

@@ -180,7 +180,7 @@ fn frames(stream: WatchStream) -> Replies<Frame> {
 
 /// The id of an execution as a request has it.
 pub(super) fn parse_id(id: &str) -> Result<ExecutionId, Status> {
-    append::parse_id(id).map_err(of_append)
+    append::parse_id("execution_id", id).map_err(|error| of_append(error.into()))
 }
 
 fn check_store(store: &dyn EventStore, expected: &str) -> Result<(), Status> {

@@ -8,3 +8,4 @@ mod convert;
 mod page_token;
 pub mod status;
 pub mod codec;
+mod weight;

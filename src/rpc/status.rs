@@ -80,6 +80,13 @@ fn invalid(field: String, description: String) -> Fault {
     Fault::new(Code::InvalidArgument, "INVALID_FIELD", message).violation(field, description)
 }
 
+/// What a request would take in memory passes its limit.
+pub(super) fn too_heavy(excess: Excess) -> Status {
+    let Excess { limit, actual } = excess;
+    let message = format!("the request takes {actual} bytes of memory or more, the limit is {limit}");
+    exceeds("BATCH_TOO_LARGE", message.clone(), "request".to_owned(), message, excess).into()
+}
+
 /// Something passes its limit.
 fn exceeds(
     reason: &'static str,
@@ -261,7 +268,7 @@ pub(super) fn of_watch(error: WatchError) -> Status {
         }
         WatchError::LogReplaced { expected, actual } => replaced("LOG_REPLACED", "log", &expected, &actual),
         WatchError::Invalid(error) => of_invalid(error),
-        WatchError::TooManyWatchers { limit } => {
+        WatchError::TooManyWatchers { limit } | WatchError::TooMuchWaits { limit } => {
             Fault::new(Code::ResourceExhausted, "TOO_MANY_WATCHERS", message)
                 .with("limit", limit)
                 .retry(RETRY_LATER)

@@ -57,6 +57,12 @@ pub enum WatchError {
         /// The limit.
         limit: usize,
     },
+    /// As much as the daemon keeps waits for subscribers that do not read.
+    #[error("{limit} bytes wait for those who do not read")]
+    TooMuchWaits {
+        /// The limit, in bytes.
+        limit: usize,
+    },
     /// A stored byte is wrong. Nothing after it is sent.
     #[error("a stored record is damaged: {what}")]
     Corrupt {

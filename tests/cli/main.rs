@@ -8,6 +8,7 @@ mod support;
 mod verbs;
 mod lists;
 mod watch;
+mod agent;
 mod run;
 mod demo;
 mod scripted;

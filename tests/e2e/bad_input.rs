@@ -7,7 +7,7 @@ use std::time::Duration;
 use tapeline::proto::v1::{CreateExecutionRequest, GetExecutionRequest};
 use tonic::{Code, Status};
 
-use super::refusal::refused;
+use super::refusal::{refusal, refused};
 use super::support::append::{batch, creation, custom};
 use super::support::daemon::{Client, Daemon, PATIENCE};
 use super::wire::{LOG_SERVICE, call, frame};
@@ -90,6 +90,42 @@ async fn ids_and_events_of_any_size_are_refused_with_the_limit() {
     without_details(&client.append(large).await.expect_err("too long to be decoded"), Code::OutOfRange);
     let request = CreateExecutionRequest { display_name: "\u{0}\u{1b}[2J\u{202e}".into(), ..creation("odd") };
     client.create_execution(request).await.expect("a text may hold any character");
+    is_well(&client, 2).await;
+}
+
+/// A field with a length and this content.
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    let mut field = vec![number << 3 | 2];
+    prost::encoding::encode_varint(content.len() as u64, &mut field);
+    field.extend(content);
+    field
+}
+
+#[tokio::test]
+async fn what_is_small_on_the_wire_and_huge_in_memory_is_refused_before_it_is_decoded() {
+    let daemon = Daemon::start();
+    let client = daemon.client();
+    client.clone().create_execution(creation("one")).await.expect("new");
+    // Lists of empty entries of two bytes each: events, messages, tool calls of a message, to-dos, labels.
+    let entries = |number: u8| [number << 3 | 2, 0].repeat(7 << 20);
+    let status = |content: &[u8]| [field(1, b"one"), field(2, content)].concat();
+    let commands = "/ai.stigmer.agentic.agentexecution.v1.AgentExecutionCommandController/";
+    for (path, message) in [
+        (format!("{LOG_SERVICE}Append"), [field(1, b"one"), entries(2)].concat()),
+        (format!("{LOG_SERVICE}AppendStream"), [field(1, b"one"), entries(2)].concat()),
+        (format!("{LOG_SERVICE}CreateExecution"), [field(1, b"two"), entries(5)].concat()),
+        (format!("{LOG_SERVICE}ListExecutions"), entries(5)),
+        (format!("{LOG_SERVICE}WatchAll"), entries(5)),
+        (format!("{commands}updateStatus"), status(&entries(1))),
+        (format!("{commands}updateStatus"), status(&field(1, &entries(4)))),
+        (format!("{commands}updateStatus"), status(&entries(9))),
+    ] {
+        let length = u32::try_from(message.len()).expect("below 16 MiB");
+        let answer = call(daemon.channel(), &path, frame(0, length, &message)).await;
+        let refusal = refusal(answer, Code::InvalidArgument, "BATCH_TOO_LARGE");
+        assert!(refusal.number("actual") > refusal.number("limit"), "{path}");
+    }
+    assert!(daemon.peak_bytes() < MEMORY_MAX, "{} bytes", daemon.peak_bytes());
     is_well(&client, 2).await;
 }
 

@@ -101,7 +101,7 @@ async fn a_failed_sync_is_told_as_an_unknown_outcome_and_the_same_triple_again_i
 }
 
 /// Seals all that the killed daemon left in its journal, as a daemon does when there is enough of it.
-async fn seal(daemon: &Daemon) {
+pub(crate) async fn seal(daemon: &Daemon) {
     let options = OpenOptions::new(daemon.data_dir());
     let store = tokio::task::spawn_blocking(|| {
         let store = RedbStore::open(options).expect("it opens");

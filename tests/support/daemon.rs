@@ -149,15 +149,15 @@ impl Daemon {
 
     /// Its memory that is resident, in bytes.
     pub(crate) fn resident_bytes(&self) -> u64 {
-        self.memory("VmRSS:")
+        self.memory_bytes("VmRSS:")
     }
 
-    /// The most of its memory that has been resident at once, in bytes.
-    pub(crate) fn peak_resident_bytes(&self) -> u64 {
-        self.memory("VmHWM:")
+    /// The most of its memory that was ever resident, in bytes.
+    pub(crate) fn peak_bytes(&self) -> u64 {
+        self.memory_bytes("VmHWM:")
     }
 
-    fn memory(&self, what: &str) -> u64 {
+    fn memory_bytes(&self, what: &str) -> u64 {
         let pid = self.child.as_ref().expect("it is running").id();
         let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("Linux says so");
         let line = status.lines().find_map(|line| line.strip_prefix(what)).expect("it has memory");

@@ -62,7 +62,7 @@ fn watchers_that_never_read_cost_the_daemon_a_bounded_part_of_its_memory_each() 
             until_acknowledged(&client, &batch(EXECUTION, vec![custom(vec![b'x'; EVENT_BYTES]); BATCH]))
                 .await;
         }
-        let (took, after, peak) = (begun.elapsed(), daemon.resident_bytes(), daemon.peak_resident_bytes());
+        let (took, after, peak) = (begun.elapsed(), daemon.resident_bytes(), daemon.peak_bytes());
         let mib = |bytes: u64| bytes >> 20;
         println!(
             "{watchers} watchers that never read, {} MB appended in {took:?}: {} MiB resident when idle, \

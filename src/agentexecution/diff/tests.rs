@@ -5,11 +5,13 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use tapeline_storage::{Rules, StoredEvent};
 
+use super::growth::pieces;
 use super::*;
 use crate::agentexecution::merge::merge;
 use crate::execution::event::internal_batch;
 use crate::execution::fold::Folded;
 use crate::execution::rules::ExecutionRules;
+use crate::limits::DIFF_TEXT_BYTES_MAX;
 use crate::proto::stigmer::agentexecution::{AgentMessage, TodoItem};
 use crate::proto::v1::{Event, ExecutionCreated};
 
@@ -157,17 +159,89 @@ fn one_more_token_in_a_thousand_messages_costs_the_token() {
     assert_eq!(log.update(state), 0);
 }
 
+/// A message as a runner of tools has them: one call in it, with a result of so many bytes.
+fn message_with_call(args: Option<prost_types::Struct>, result_bytes: usize) -> AgentMessage {
+    let call = ToolCall { id: "t".into(), args, result: "é".repeat(result_bytes / 2), ..Default::default() };
+    AgentMessage { content: "reads".into(), tool_calls: vec![call], ..Default::default() }
+}
+
+/// A value of many bytes that cannot be cut.
+fn large_struct(bytes: usize) -> prost_types::Struct {
+    let value = prost_types::value::Kind::StringValue("s".repeat(bytes));
+    let value = prost_types::Value { kind: Some(value) };
+    prost_types::Struct { fields: [("s".to_owned(), value)].into() }
+}
+
 #[test]
 fn long_texts_are_cut_and_come_back_whole() {
     let long = "ä".repeat(3 << 19);
     let call = ToolCall { result: long.clone(), ..Default::default() };
+    let nested = AgentMessage { tool_calls: vec![call.clone(), call.clone()], ..Default::default() };
     let mut log = Log::created();
     log.update(AgentExecutionStatus {
-        messages: vec![AgentMessage { content: long.clone(), ..Default::default() }],
+        messages: vec![AgentMessage { content: long.clone(), ..Default::default() }, nested],
         tool_calls: vec![call],
         sub_agent_executions: vec![SubAgentExecution { output: long, ..Default::default() }],
         ..Default::default()
     });
+}
+
+#[test]
+fn a_text_shares_its_event_with_what_cannot_be_cut() {
+    let (part, text) = (large_struct(900 << 10), "x".repeat(900 << 10));
+    let call = ToolCall { args: Some(part.clone()), result: text.clone(), ..Default::default() };
+    let agent = SubAgentExecution {
+        input: "i".repeat(900 << 10),
+        output: text.clone(),
+        metadata: Some(metadata(1.0)),
+        ..Default::default()
+    };
+    let message = AgentMessage {
+        content: text,
+        metadata: Some(part),
+        tool_calls: vec![call.clone(), call.clone()],
+        ..Default::default()
+    };
+    let mut log = Log::created();
+    let mut status = AgentExecutionStatus {
+        messages: vec![message],
+        tool_calls: vec![call],
+        sub_agent_executions: vec![agent],
+        ..Default::default()
+    };
+    log.update(status.clone());
+    status.messages[0].r#type = 3;
+    log.update(status);
+}
+
+#[test]
+fn a_result_inside_a_message_costs_what_it_grew_by() {
+    let mut log = Log::created();
+    let mut status = AgentExecutionStatus {
+        messages: vec![message_with_call(Some(large_struct(100 << 10)), 100), AgentMessage::default()],
+        ..Default::default()
+    };
+    log.update(status.clone());
+    for size in [50, 1 << 20, 3 << 20] {
+        status.messages[0].tool_calls[0].result.push_str(&"r".repeat(size));
+        assert!(log.update(status.clone()) < size + 200);
+    }
+    status.messages[0].content.push_str(" more");
+    assert!(log.update(status.clone()) < 30);
+    status.phase = 3;
+    assert!(log.update(status) < 30);
+}
+
+#[test]
+fn every_text_fits_whatever_else_is_in_its_event() {
+    for bytes in ((1 << 20) - 700..(1 << 20) - 90).step_by(13) {
+        let call =
+            ToolCall { args: Some(large_struct(bytes)), result: "r".repeat(1_000), ..Default::default() };
+        let nested = AgentMessage { tool_calls: vec![call.clone()], ..Default::default() };
+        let status =
+            AgentExecutionStatus { messages: vec![nested], tool_calls: vec![call], ..Default::default() };
+        Log::created().update(status);
+    }
 }
 
 #[test]

@@ -16,8 +16,6 @@ pub(super) struct Entry {
     log_id: LogId,
     /// Held while the state is brought up to the tail, so that one does it for all who ask.
     pub(super) state: tokio::sync::Mutex<Option<Arc<State>>>,
-    /// The turn to change the execution. Never taken while `state` is held.
-    pub(super) turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// All places.
@@ -53,8 +51,7 @@ impl Cache {
         if let Some(weighed) = kept.entries.get(execution).filter(|weighed| weighed.entry.log_id == log_id) {
             return weighed.entry.clone();
         }
-        let (state, turn) = (tokio::sync::Mutex::default(), Arc::default());
-        let entry = Arc::new(Entry { log_id, state, turn });
+        let entry = Arc::new(Entry { log_id, state: tokio::sync::Mutex::default() });
         kept.put(execution.clone(), Weighed { entry: entry.clone(), bytes: 0 });
         entry
     }

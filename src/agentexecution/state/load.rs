@@ -15,12 +15,13 @@ impl States {
     /// The state at the tail.
     pub(super) async fn advance(
         &self,
-        execution: &ExecutionId,
+        head: Arc<Head>,
         begun: Option<Arc<State>>,
     ) -> Result<State, StateError> {
+        let execution = &head.execution.id;
         let mut state = match begun {
             Some(state) => Arc::unwrap_or_clone(state),
-            None => self.start(execution).await?,
+            None => self.start(&head).await?,
         };
         let mut began_anew_after = None;
         loop {
@@ -34,7 +35,7 @@ impl States {
                 // A trim was faster. Its base reaches the floor, so this gets further each time.
                 Err(ReadError::Trimmed { .. }) if began_anew_after != Some(cursor) => {
                     began_anew_after = Some(cursor);
-                    state = self.begin_at_base(execution).await?;
+                    state = self.begin_at_base(&head).await?;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -42,30 +43,24 @@ impl States {
     }
 
     /// The newest state that is still there.
-    pub(super) async fn start(&self, execution: &ExecutionId) -> Result<State, StateError> {
-        let head = self.0.store.head(execution).await?;
-        if let Some(snapshot) = self.0.snapshots.read(&head).await {
-            if self.is_of_log(execution, &head, &snapshot).await? {
-                return Ok(State::new(head, snapshot.folded, snapshot.mark));
+    pub(super) async fn start(&self, head: &Arc<Head>) -> Result<State, StateError> {
+        if let Some(snapshot) = self.0.snapshots.read(head).await {
+            if self.is_of_log(head, &snapshot).await? {
+                return Ok(State::new(head.clone(), snapshot.folded, snapshot.mark));
             }
             self.0.snapshots.remove(head.execution.log_id.to_string()).await;
         }
-        self.begin_at_base(execution).await
+        self.begin_at_base(head).await
     }
 
     /// Whether the last event of a snapshot is an event of the log, and kept.
-    async fn is_of_log(
-        &self,
-        execution: &ExecutionId,
-        head: &Head,
-        snapshot: &Snapshot,
-    ) -> Result<bool, StateError> {
+    async fn is_of_log(&self, head: &Head, snapshot: &Snapshot) -> Result<bool, StateError> {
         let seq = snapshot.folded.through_seq();
         if seq < head.floor_seq || seq > head.tail_seq {
             return Ok(false);
         }
         let one = PageSize { events_max: 1, ..PageSize::default() };
-        match self.0.store.read(execution, seq - 1, one).await {
+        match self.0.store.read(&head.execution.id, seq - 1, one).await {
             Ok(page) => Ok(page.events.first().is_some_and(|event| Mark::of(event) == snapshot.mark)),
             Err(ReadError::Trimmed { .. }) => Ok(false),
             Err(error) => Err(error.into()),
@@ -73,14 +68,14 @@ impl States {
     }
 
     /// The state that a trim left, or that of an execution without events.
-    async fn begin_at_base(&self, execution: &ExecutionId) -> Result<State, StateError> {
-        let head = self.0.store.head(execution).await?;
+    async fn begin_at_base(&self, head: &Arc<Head>) -> Result<State, StateError> {
+        let execution = &head.execution.id;
         let folded = match self.0.store.base(execution).await? {
             Some(base) => Folded::from_base(base)
                 .map_err(|error| corrupt(execution, head.floor_seq.saturating_sub(1), error.to_string()))?,
             None => Folded::default(),
         };
-        Ok(State::new(head, folded, Mark::default()))
+        Ok(State::new(head.clone(), folded, Mark::default()))
     }
 
     /// Has a snapshot written when enough came since the last one.

@@ -74,6 +74,13 @@ struct Shared {
     loads: Semaphore,
 }
 
+impl State {
+    /// Its length at most, as it is encoded, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
 impl std::fmt::Debug for States {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("States").finish_non_exhaustive()
@@ -98,21 +105,13 @@ impl States {
         // The semaphore is never closed.
         let _place = self.0.loads.acquire().await.ok();
         // Whoever goes away in between leaves nothing behind that is half done.
-        let mut state = self.advance(execution, kept.take()).await?;
+        let mut state = self.advance(head, kept.take()).await?;
         self.snapshot_if_due(&mut state);
         let state = Arc::new(state);
         *kept = Some(state.clone());
         drop(kept);
         self.0.cache.weigh(execution, &entry, state.bytes);
         Ok(state)
-    }
-
-    /// Waits for the turn to change an execution: changes that first look at the state would otherwise
-    /// only make each other try again. Not needed for what is written to be right.
-    pub async fn turn(&self, execution: &ExecutionId) -> Result<Turn, StateError> {
-        let head = self.head(execution).await?;
-        let entry = self.0.cache.entry(execution, head.execution.log_id);
-        Ok(Turn { _held: entry.turn.clone().lock_owned().await })
     }
 
     async fn head(&self, execution: &ExecutionId) -> Result<Arc<Head>, StateError> {
@@ -122,12 +121,6 @@ impl States {
         }
         Ok(head?)
     }
-}
-
-/// The turn to change an execution; the next one has it when this is dropped.
-#[derive(Debug)]
-pub struct Turn {
-    _held: tokio::sync::OwnedMutexGuard<()>,
 }
 
 #[cfg(test)]

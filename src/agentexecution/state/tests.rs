@@ -88,12 +88,13 @@ async fn a_damaged_snapshot_is_not_used_and_the_state_is_right() {
     let name = world.snapshots.logs().pop().expect("there is one");
     let path = directory.path().join("snapshots").join(format!("{name}.state"));
     let whole = std::fs::read(&path).expect("it can be read");
+    let head = world.store.head(&id()).await.expect("it is there");
     for at in (0..whole.len()).step_by(97) {
         let mut damaged = whole.clone();
         damaged[at] ^= 0x10;
         std::fs::write(&path, &damaged).expect("it can be written");
         let states = States::new(world.store.clone(), world.snapshots.clone());
-        let state = states.start(&id()).await.expect("the log is whole");
+        let state = states.start(&head).await.expect("the log is whole");
         assert_eq!(state.folded.through_seq(), 0, "byte {at} was not checked");
     }
     std::fs::write(&path, &whole[..whole.len() / 2]).expect("it can be written");

@@ -125,7 +125,7 @@ fn tool_calls_sub_agents_and_to_dos_are_set_by_their_place() {
     let agent = SubAgentExecution { output: "o".into(), ..Default::default() };
     let todo = |id: &str| Body::TodoSet(TodoSet { id: id.into(), item: Some(TodoItem::default()) });
     let text = |target: Target| {
-        Body::TextAppended(TextAppended { target: target.into(), index: 0, text: "+".into() })
+        Body::TextAppended(TextAppended { target: target.into(), text: "+".into(), ..Default::default() })
     };
     let folded = fold(&[
         tool(0, "x"),
@@ -157,6 +157,20 @@ fn a_tool_call_beyond_those_of_its_message_is_added_at_the_end() {
     let results: Vec<_> =
         status(&folded).messages[0].tool_calls.iter().map(|call| call.result.as_str()).collect();
     assert_eq!(results, ["c", "b"]);
+}
+
+#[test]
+fn the_result_of_a_tool_call_of_a_message_grows_where_it_is() {
+    let tool_call = Some(call("a"));
+    let set = Body::MessageToolCallSet(MessageToolCallSet { index: 1, tool_call_index: 0, tool_call });
+    let target = Target::MessageToolCallResult.into();
+    let text = |index, tool_call_index| {
+        Body::TextAppended(TextAppended { target, index, text: "+".into(), tool_call_index })
+    };
+    let folded = fold(&[added(0, ""), added(1, ""), set, text(1, 0), text(1, 1), text(0, 0), text(2, 0)]);
+    let messages = &status(&folded).messages;
+    assert!(messages[0].tool_calls.is_empty());
+    assert_eq!(messages[1].tool_calls, [call("a+")]);
 }
 
 #[test]
@@ -245,7 +259,7 @@ fn bodies() -> impl Strategy<Value = Body> {
             9 => Body::ListTruncated(ListTruncated { list: which, length: inner }),
             10 => Body::SpecReplaced(SpecReplaced { execution: is_set.then(AgentExecution::default) }),
             11 => Body::Output(Output { stream: 1, data: text.into(), truncated: is_set }),
-            12 => Body::TextAppended(TextAppended { target: which, index, text }),
+            12 => Body::TextAppended(TextAppended { target: which, index, text, tool_call_index: inner }),
             13 => Body::MessageToolCallSet(MessageToolCallSet { index, tool_call_index: inner, tool_call }),
             _ => Body::Custom(CustomEvent { r#type: text, ..Default::default() }),
         }

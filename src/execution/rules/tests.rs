@@ -13,6 +13,7 @@ use crate::proto::v1::{
 const MESSAGES: i32 = List::Messages as i32;
 const TOOL_RESULT: i32 = Target::ToolCallResult as i32;
 const AGENT_OUTPUT: i32 = Target::SubAgentOutput as i32;
+const MESSAGE_CALL: i32 = Target::MessageToolCallResult as i32;
 
 fn batch(bodies: Vec<Body>) -> Vec<NewEvent> {
     let events = bodies.into_iter().map(|body| Event { body: Some(body), ..Default::default() });
@@ -72,12 +73,16 @@ fn text_is_appended_to_what_exists_only() {
 fn a_tool_call_or_a_sub_agent_is_set_inside_its_list_or_right_behind_it() {
     let call = |index| Body::ToolCallSet(ToolCallSet { index, tool_call: None });
     let agent = |index| Body::SubAgentSet(SubAgentSet { index, sub_agent: None });
-    let text = |target, index| Body::TextAppended(TextAppended { target, index, text: "x".into() });
+    let text = |target, index| {
+        Body::TextAppended(TextAppended { target, index, text: "x".into(), tool_call_index: 0 })
+    };
     let state = after(&born(), vec![call(0), call(0), call(1), agent(0)]).expect("inside or behind");
     assert_eq!(after(&state, vec![call(3)]), refusal("events[0].tool_call_set.index"));
     assert_eq!(after(&state, vec![agent(2)]), refusal("events[0].sub_agent_set.index"));
     assert!(after(&state, vec![text(TOOL_RESULT, 1), text(AGENT_OUTPUT, 0)]).is_ok());
     assert_eq!(after(&state, vec![text(AGENT_OUTPUT, 1)]), refusal("events[0].text_appended.index"));
+    assert_eq!(after(&state, vec![text(MESSAGE_CALL, 0)]), refusal("events[0].text_appended.index"));
+    assert!(after(&state, vec![added(0), text(MESSAGE_CALL, 0)]).is_ok());
 }
 
 #[test]
@@ -108,7 +113,7 @@ fn the_numbers_a_rule_reads_are_those_of_the_real_messages() {
     for event in batch(indexed) {
         assert_eq!(index(&event).ok(), Some(7), "tag {}", event.type_tag);
     }
-    let text = TextAppended { target: AGENT_OUTPUT, index: 9, text: "x".into() };
+    let text = TextAppended { target: AGENT_OUTPUT, index: 9, text: "x".into(), tool_call_index: 1 };
     let cut = ListTruncated { list: MESSAGES, length: 9 };
     for event in batch(vec![Body::TextAppended(text), Body::ListTruncated(cut)]) {
         assert_eq!(aimed(&event).ok().map(|aimed| aimed.number), Some(9));

@@ -11,7 +11,8 @@ pub(super) struct Document {
     /// The kinds of lines each command prints.
     pub(super) commands: BTreeMap<String, Vec<String>>,
     objects: BTreeMap<String, Vec<Field>>,
-    enumerations: BTreeMap<String, BTreeSet<String>>,
+    /// The names of each enumeration's values.
+    pub(super) enumerations: BTreeMap<String, BTreeSet<String>>,
     seen: BTreeSet<(String, String)>,
 }
 

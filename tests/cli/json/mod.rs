@@ -2,7 +2,9 @@
 
 mod document;
 
-use tapeline::proto::stigmer::agentexecution::{AgentExecutionSpec, ExecutionConfig};
+use tapeline::proto::stigmer::agentexecution::agent_execution_command_controller_client::AgentExecutionCommandControllerClient;
+use tapeline::proto::stigmer::agentexecution::{AgentExecution, AgentExecutionSpec, ExecutionConfig};
+use tapeline::proto::stigmer::apiresource::ApiResourceMetadata;
 use tapeline::proto::stigmer::executioncontext::ExecutionValue;
 use tapeline::proto::v1::CreateExecutionRequest;
 use tapeline::proto::v1::execution_log_service_client::ExecutionLogServiceClient;
@@ -67,6 +69,25 @@ fn create_with_spec(daemon: &Daemon, id: &str) {
     });
 }
 
+/// An execution of an agent, whose id the daemon chose.
+fn create_agent(daemon: &Daemon) -> String {
+    let execution = AgentExecution {
+        metadata: Some(ApiResourceMetadata { name: "an agent".to_owned(), ..ApiResourceMetadata::default() }),
+        spec: Some(AgentExecutionSpec {
+            agent_id: "a".to_owned(),
+            message: "do it".to_owned(),
+            ..AgentExecutionSpec::default()
+        }),
+        ..AgentExecution::default()
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let created = runtime.block_on(async {
+        let mut client = AgentExecutionCommandControllerClient::connect(daemon.url()).await.unwrap();
+        client.create(execution).await.unwrap().into_inner()
+    });
+    created.metadata.unwrap().id
+}
+
 #[test]
 fn every_command_prints_what_the_document_says_and_nothing_else() {
     let (daemon, mut document) = (Daemon::start(), Document::read());
@@ -90,6 +111,7 @@ fn every_command_prints_what_the_document_says_and_nothing_else() {
         check(&["logs", id], "");
     }
     check(&["get", "e1"], "");
+    check(&["get", &create_agent(&daemon)], "");
     check(&["list"], "");
     check(&["trim", "e1", "--floor", "4"], "");
     check(&["logs", "e1", "--after", "1"], "");
@@ -108,4 +130,25 @@ fn every_command_that_prints_json_is_in_the_document() {
     with_json.sort_unstable();
     assert_eq!(with_json, Document::read().commands.keys().map(String::as_str).collect::<Vec<_>>());
     assert!(with_json.len() > 5, "{}", help.text());
+}
+
+#[test]
+fn every_enumeration_in_the_document_has_all_of_its_values() {
+    let pool = prost_reflect::DescriptorPool::decode(tapeline::proto::FILE_DESCRIPTOR_SET).unwrap();
+    for (name, documented) in Document::read().enumerations {
+        let names = |values: prost_reflect::EnumDescriptor| -> Vec<String> {
+            values.values().map(|value| value.name().to_owned()).collect()
+        };
+        let mut all = pool.all_enums().map(names);
+        let known = all.find(|values| values.iter().any(|value| documented.contains(value)));
+        let known = known.unwrap_or_else(|| panic!("{name} is no enumeration"));
+        let missing: Vec<_> = known
+            .iter()
+            .filter(|value| {
+                !value.to_ascii_uppercase().ends_with("_UNSPECIFIED") && !documented.contains(*value)
+            })
+            .collect();
+        assert!(missing.is_empty(), "{name} lacks {missing:?}");
+        assert!(documented.iter().all(|value| known.contains(value)), "{name} has others than {known:?}");
+    }
 }

@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 
+use tapeline::proto::stigmer::agentexecution::{
+    AgentExecutionStatus, AgentMessage, SubAgentExecution, TodoItem, ToolCall,
+};
 use tapeline::proto::v1::watch_response::Frame as Body;
 use tapeline::proto::v1::{
     End, Event, EventBatch, Execution, ExecutionCreated, GetStatsResponse, Hello, Phase, Watcher, end, event,
@@ -48,6 +51,30 @@ fn execution() -> Execution {
     }
 }
 
+fn state() -> AgentExecutionStatus {
+    let call = ToolCall {
+        id: hostile(),
+        name: hostile(),
+        result: hostile(),
+        error: hostile(),
+        started_at: hostile(),
+        status: i32::MAX,
+        ..ToolCall::default()
+    };
+    let message =
+        AgentMessage { content: hostile(), tool_calls: vec![call.clone()], ..AgentMessage::default() };
+    let agent = SubAgentExecution { name: hostile(), output: hostile(), ..SubAgentExecution::default() };
+    let item = TodoItem { id: hostile(), content: hostile(), ..TodoItem::default() };
+    AgentExecutionStatus {
+        messages: vec![message],
+        tool_calls: vec![call],
+        sub_agent_executions: vec![agent],
+        todos: [(hostile(), item)].into(),
+        error: hostile(),
+        ..AgentExecutionStatus::default()
+    }
+}
+
 fn watcher() -> Watcher {
     Watcher {
         id: hostile(),
@@ -66,6 +93,7 @@ fn what_a_hostile_daemon_says_of_executions_and_watchers_does_not_reach_the_term
         for format in [&[][..], &["-o", "json"]] {
             let script = Script {
                 execution: Some(execution()),
+                state: Some(state()),
                 watcher: Some(watcher()),
                 stats: Some(GetStatsResponse {
                     version: hostile(),
@@ -87,8 +115,11 @@ fn what_a_hostile_daemon_says_of_executions_and_watchers_does_not_reach_the_term
 fn a_time_that_cannot_be_is_shown_as_none() {
     let time = Some(prost_types::Timestamp { seconds: i64::MAX, nanos: i32::MIN });
     for args in [&["get", "e1"][..], &["list"]] {
-        let script =
-            Script { execution: Some(Execution { create_time: time, ..execution() }), ..Script::default() };
+        let script = Script {
+            execution: Some(Execution { create_time: time, ..execution() }),
+            state: Some(state()),
+            ..Script::default()
+        };
         let (done, _) = play(script, args);
         assert_eq!(done.code, Some(0), "{args:?}: {}", done.stderr);
         assert_harmless(&done, args[0]);

@@ -12,6 +12,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::Stream;
+use tapeline::proto::stigmer::agentexecution::agent_execution_query_controller_server::{
+    AgentExecutionQueryController, AgentExecutionQueryControllerServer,
+};
+use tapeline::proto::stigmer::agentexecution::{
+    AgentExecution, AgentExecutionId, AgentExecutionList, AgentExecutionStatus,
+    ListAgentExecutionsBySessionRequest, ListAgentExecutionsRequest,
+};
 use tapeline::proto::v1::admin_service_server::{AdminService, AdminServiceServer};
 use tapeline::proto::v1::execution_log_service_server::{ExecutionLogService, ExecutionLogServiceServer};
 use tapeline::proto::v1::watch_response::Frame as Body;
@@ -38,6 +45,7 @@ struct Script {
     appends: VecDeque<Result<AppendResponse, Status>>,
     /// What is got, listed and created; without one, the error.
     execution: Option<Execution>,
+    state: Option<AgentExecutionStatus>,
     watcher: Option<Watcher>,
     stats: Option<GetStatsResponse>,
     error: Option<Status>,
@@ -147,6 +155,35 @@ impl AdminService for Scripted {
     }
 }
 
+#[tonic::async_trait]
+impl AgentExecutionQueryController for Scripted {
+    type subscribeStream = Frames;
+
+    async fn get(&self, _: Request<AgentExecutionId>) -> Result<Response<AgentExecution>, Status> {
+        self.answer(|script| {
+            Some(AgentExecution { status: Some(script.state.clone()?), ..Default::default() })
+        })
+    }
+
+    async fn list(
+        &self,
+        _: Request<ListAgentExecutionsRequest>,
+    ) -> Result<Response<AgentExecutionList>, Status> {
+        Err(Status::unimplemented("not in the script"))
+    }
+
+    async fn list_by_session(
+        &self,
+        _: Request<ListAgentExecutionsBySessionRequest>,
+    ) -> Result<Response<AgentExecutionList>, Status> {
+        Err(Status::unimplemented("not in the script"))
+    }
+
+    async fn subscribe(&self, _: Request<AgentExecutionId>) -> Result<Response<Frames>, Status> {
+        Err(Status::unimplemented("not in the script"))
+    }
+}
+
 impl Scripted {
     /// What the script has, or its error.
     fn answer<T>(&self, scripted: impl FnOnce(&Script) -> Option<T>) -> Result<Response<T>, Status> {
@@ -169,7 +206,8 @@ fn play_with(script: Script, args: &[&str], input: &[u8]) -> (Done, Script) {
     let scripted = Scripted(Arc::new(Mutex::new(script)));
     let server = tonic::transport::Server::builder()
         .add_service(ExecutionLogServiceServer::new(scripted.clone()))
-        .add_service(AdminServiceServer::new(scripted.clone()));
+        .add_service(AdminServiceServer::new(scripted.clone()))
+        .add_service(AgentExecutionQueryControllerServer::new(scripted.clone()));
     runtime.spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
     let mut command = tapeline();
     command.args(args).env("TAPELINE_ADDR", url).stdin(Stdio::piped());

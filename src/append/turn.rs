@@ -1,0 +1,181 @@
+//! Turns to change an execution. A change that is decided on its state waits for its turn, so that such
+//! changes do not make each other decide anew; and one that appends of clients have overtaken holds those
+//! back until it is through. What is written is right without all this: each change expects the seq it
+//! was decided on. It must never hold an append back for longer than a bound.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tapeline_storage::ExecutionId;
+use tokio::sync::{OwnedMutexGuard, watch};
+
+use super::Appender;
+use crate::limits::APPEND_HELD_BACK_MAX;
+
+/// The executions that are being changed. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Turns(Arc<Places>);
+
+/// Guards the list only; no other lock is taken under it, and no place is dropped.
+type Places = Mutex<HashMap<ExecutionId, Weak<Place>>>;
+
+/// Where those who change one execution meet. It goes with the last of them.
+#[derive(Debug)]
+struct Place {
+    execution: ExecutionId,
+    turn: Arc<tokio::sync::Mutex<()>>,
+    /// Whether appends of clients wait.
+    holds_back: watch::Sender<bool>,
+    places: Weak<Places>,
+}
+
+/// The turn to change an execution; the next one has it when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    place: Arc<Place>,
+    _held: OwnedMutexGuard<()>,
+}
+
+impl Appender {
+    /// Waits for the turn to change an execution, which need not exist.
+    pub(crate) async fn turn(&self, execution: &ExecutionId) -> Turn {
+        let place = self.turns.place(execution);
+        let held = place.turn.clone().lock_owned().await;
+        Turn { place, _held: held }
+    }
+}
+
+impl Turn {
+    /// Holds back the appends of clients that are not in the store's queue yet. What is in it goes first,
+    /// so the change may have to be decided anew once more, and then nothing overtakes it.
+    pub(crate) fn hold_back(&self) {
+        self.place.holds_back.send_replace(true);
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.place.holds_back.send_replace(false);
+    }
+}
+
+impl Turns {
+    /// Waits while appends to an execution are held back, but not for ever.
+    pub(super) async fn pass(&self, execution: &ExecutionId) {
+        self.pass_within(APPEND_HELD_BACK_MAX, execution).await;
+    }
+
+    async fn pass_within(&self, held_back_max: Duration, execution: &ExecutionId) {
+        let Some(place) = self.present(execution) else { return };
+        let mut holds_back = place.holds_back.subscribe();
+        // Whoever waits here must not be what keeps the place.
+        drop(place);
+        // It does not matter why the wait ends: the turn is over, or it took too long.
+        let _ = tokio::time::timeout(held_back_max, holds_back.wait_for(|holds| !holds)).await;
+    }
+
+    fn present(&self, execution: &ExecutionId) -> Option<Arc<Place>> {
+        lock(&self.0).get(execution).and_then(Weak::upgrade)
+    }
+
+    fn place(&self, execution: &ExecutionId) -> Arc<Place> {
+        let mut places = lock(&self.0);
+        if let Some(place) = places.get(execution).and_then(Weak::upgrade) {
+            return place;
+        }
+        let place = Arc::new(Place {
+            execution: execution.clone(),
+            turn: Arc::default(),
+            holds_back: watch::Sender::new(false),
+            places: Arc::downgrade(&self.0),
+        });
+        places.insert(execution.clone(), Arc::downgrade(&place));
+        place
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Some(places) = self.places.upgrade() else { return };
+        let mut places = lock(&places);
+        // A newer one may stand in its place.
+        if places.get(&self.execution).is_some_and(|place| place.strong_count() == 0) {
+            places.remove(&self.execution);
+        }
+    }
+}
+
+fn lock(places: &Places) -> MutexGuard<'_, HashMap<ExecutionId, Weak<Place>>> {
+    places.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    fn id() -> ExecutionId {
+        ExecutionId::parse("one").expect("an id")
+    }
+
+    async fn turn(turns: &Turns) -> Turn {
+        let place = turns.place(&id());
+        let held = place.turn.clone().lock_owned().await;
+        Turn { place, _held: held }
+    }
+
+    fn is_ready<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> bool {
+        matches!(future.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(_))
+    }
+
+    #[tokio::test]
+    async fn turns_come_one_after_the_other_and_leave_nothing_behind() {
+        let turns = Turns::default();
+        let first = turn(&turns).await;
+        let mut second = Box::pin(turn(&turns));
+        assert!(!is_ready(second.as_mut()), "two have the turn");
+        drop(first);
+        drop(second.await);
+        assert!(lock(&turns.0).is_empty());
+    }
+
+    #[tokio::test]
+    async fn one_that_gives_up_waiting_leaves_nothing_behind() {
+        let turns = Turns::default();
+        let first = turn(&turns).await;
+        {
+            let mut second = pin!(turn(&turns));
+            assert!(!is_ready(second.as_mut()));
+        }
+        drop(first);
+        assert!(lock(&turns.0).is_empty());
+    }
+
+    #[tokio::test]
+    async fn appends_pass_until_they_are_held_back_and_again_when_the_turn_is_over() {
+        let turns = Turns::default();
+        assert!(is_ready(pin!(turns.pass(&id()))), "nobody has a turn");
+        let held = turn(&turns).await;
+        assert!(is_ready(pin!(turns.pass(&id()))), "a turn alone holds nothing back");
+        held.hold_back();
+        let id = id();
+        let mut waiting = pin!(turns.pass(&id));
+        assert!(!is_ready(waiting.as_mut()), "nothing is held back");
+        drop(held);
+        waiting.await;
+        let _next = turn(&turns).await;
+        assert!(is_ready(pin!(turns.pass(&id))), "the next turn holds back what it did not ask for");
+    }
+
+    #[tokio::test]
+    async fn an_append_is_not_held_back_for_ever() {
+        let turns = Turns::default();
+        let held = turn(&turns).await;
+        held.hold_back();
+        turns.pass_within(Duration::from_millis(20), &id()).await;
+        assert!(*held.place.holds_back.borrow(), "it was not held back at all");
+    }
+}

@@ -177,7 +177,8 @@ async fn watchers_are_listed_with_where_they_stand_until_they_leave() {
     one.until_caught_up().await;
     let two = Watch::open(&client, watching("two")).await.expect("there");
     let list = async |execution_id: &str| {
-        let request = ListWatchersRequest { execution_id: execution_id.into() };
+        let request =
+            ListWatchersRequest { execution_id: execution_id.into(), ..ListWatchersRequest::default() };
         admin.clone().list_watchers(request).await.expect("fine").into_inner().watchers
     };
     assert_eq!(list("").await.len(), 2);

@@ -58,10 +58,12 @@ pub enum OpenError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
     /// No execution has this id, or it was deleted.
-    #[error("execution {execution} does not exist")]
+    #[error("execution {execution} does not exist{}", if *deleted { " any more" } else { "" })]
     NotFound {
         /// The id that was asked for.
         execution: ExecutionId,
+        /// Whether it is the id of a deleted execution, which never comes back.
+        deleted: bool,
     },
     /// A creation met an existing execution with other content, or the id of a deleted one.
     #[error("execution {execution} exists already{}", if *deleted { " (deleted; an id is never used again)" } else { "" })]
@@ -199,7 +201,7 @@ pub enum ReadError {
 impl From<ReadError> for WriteError {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::NotFound { execution, deleted: _ } => Self::NotFound { execution },
+            ReadError::NotFound { execution, deleted } => Self::NotFound { execution, deleted },
             ReadError::Failed => Self::Failed,
             ReadError::Closing => Self::Closing,
             other => Self::Read(other),

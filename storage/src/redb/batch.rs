@@ -104,7 +104,10 @@ impl<'a> Batch<'a> {
     fn present(&mut self, slot: &Arc<Slot>) -> Result<Arc<Head>, WriteError> {
         match self.state(slot) {
             State::Present(head) => Ok(head),
-            State::Absent | State::Deleted { .. } => Err(WriteError::NotFound { execution: slot.id.clone() }),
+            gone @ (State::Absent | State::Deleted { .. }) => Err(WriteError::NotFound {
+                execution: slot.id.clone(),
+                deleted: matches!(gone, State::Deleted { .. }),
+            }),
         }
     }
 

@@ -202,7 +202,7 @@ fn of_write(error: WriteError) -> Fault {
         WriteError::Busy => Fault::new(
             Code::ResourceExhausted,
             "WRITER_BUSY",
-            "the writer's queue is full; nothing was written",
+            "the writer does not keep up; nothing was written",
         )
         .retry(RETRY_SOON),
         WriteError::Closing => shutting_down(),

@@ -40,7 +40,8 @@ pub const QUEUE_REQUESTS_MAX: usize = 65_536;
 pub const QUEUE_BYTES_MAX: usize = 64 * MIB;
 /// What an event takes in the queue besides its bytes, so that many empty ones count too.
 pub const QUEUE_EVENT_OVERHEAD_BYTES: usize = 96;
-/// How long a caller waits for a place in the queue, in milliseconds; then `WriteError::Busy`.
+/// How long a caller waits for a place in the queue, in milliseconds, and how long the writer waits for
+/// the sealer when [`UNSEALED_BYTES_MAX`] is met; then `WriteError::Busy`.
 pub const QUEUE_WAIT_MAX_MS: u64 = 5_000;
 /// Events the writer takes into one commit; what is left waits for the next one.
 pub const COMMIT_EVENTS_MAX: usize = 4_096;
@@ -64,7 +65,7 @@ pub const SEAL_START_BYTES: usize = 32 * MIB;
 /// Unsealed bytes from which the writer delays each commit, so that the sealer can keep up.
 pub const BACK_PRESSURE_BYTES: usize = 128 * MIB;
 /// Unsealed bytes above which nothing is written until the sealer has caught up; appends wait
-/// in the queue meanwhile.
+/// in the queue meanwhile, see [`QUEUE_WAIT_MAX_MS`].
 pub const UNSEALED_BYTES_MAX: usize = 256 * MIB;
 /// Raw bytes of one sealed generation, the commit that passes it included.
 pub const GENERATION_BYTES_MAX: usize = 16 * MIB;

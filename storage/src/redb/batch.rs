@@ -22,9 +22,9 @@ pub(super) struct Context<'a> {
     pub(super) rules: &'a dyn Rules,
     pub(super) commit: u64,
     pub(super) now_ns: u64,
-    /// Whether there is room on the disk. Without it nothing is written, and what was written before
-    /// is still recognised.
-    pub(super) may_write: bool,
+    /// Whether there is room for more, and if not why. Then nothing is written, and what was written
+    /// before is still recognised.
+    pub(super) room: Result<(), WriteError>,
 }
 
 /// Requests of one commit.
@@ -112,7 +112,7 @@ impl<'a> Batch<'a> {
     }
 
     fn room(&self) -> Result<(), WriteError> {
-        if self.context.may_write { Ok(()) } else { Err(WriteError::DiskFull) }
+        self.context.room.clone()
     }
 
     fn create(&mut self, slot: &Arc<Slot>, request: CreateRequest) -> Result<CreateOutcome, WriteError> {

@@ -191,6 +191,11 @@ impl Unsealed {
         self.read().bytes()
     }
 
+    /// What the bounds on the unsealed count: these bytes, and a share for each execution.
+    pub(super) fn weight(&self) -> usize {
+        self.read().weight()
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Index> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }

@@ -199,7 +199,7 @@ impl Writer {
         shared.sidecar.note(tail_position);
         shared.hook.committed(&Arc::new(Commit { slices, tail_position }));
         answers.send();
-        if shared.unsealed.bytes() as usize >= shared.seal_plan.start_bytes {
+        if shared.unsealed.weight() >= shared.seal_plan.start_bytes {
             shared.signals.enough();
         }
     }

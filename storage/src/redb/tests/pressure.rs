@@ -1,10 +1,11 @@
 //! More to write than can be sealed: the writer slows down, stops, and goes on.
 
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::support::{Fixture, creation, event, id_of, produced, request, wait_until};
-use crate::limits::QUEUE_WAIT_MAX_MS;
+use crate::limits::{QUEUE_WAIT_MAX_MS, UNSEALED_EXECUTION_BYTES};
 use crate::test_util::Faults;
 use crate::{AppendOrder, AppendRequest, EventStore, PageSize, WriteError};
 
@@ -82,6 +83,22 @@ async fn a_sealer_that_is_stuck_is_waited_for_once_and_then_writes_are_refused_a
     wait_until("sealing goes on", || fixture.store.stats().unsealed_bytes < 16 << 10);
     fixture.append("a", &["after"]).await;
     assert_eq!(fixture.all("a", 100).await.len(), written + 1);
+}
+
+#[tokio::test]
+async fn many_executions_with_little_in_each_are_sealed_before_their_bytes_alone_would_be() {
+    let fixture = Fixture::sealing(64 << 10, 16 << 10);
+    let executions = (64 << 10) / UNSEALED_EXECUTION_BYTES;
+    for number in 0..executions {
+        fixture.create(&format!("e{number}")).await;
+        let unsealed = fixture.store.stats().unsealed_bytes;
+        assert!(unsealed < 32 << 10, "{unsealed} bytes of so small events would not be sealed yet");
+    }
+    let counts = &fixture.store.shared.counts;
+    wait_until("sealing", || counts.sealed_row.load(Ordering::Acquire) > 0);
+    let fixture = fixture.reopen().await;
+    assert_eq!(fixture.store.stats().executions, executions as u64);
+    assert_eq!(fixture.payloads("e0").await, ["created"]);
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ impl Pressure {
             if shared.failure.is_failed() {
                 return Err(WriteError::Failed);
             }
-            let unsealed = shared.unsealed.bytes() as usize;
+            let unsealed = shared.unsealed.weight();
             // What is in the queue when the store is closed is little, and whoever closes it waits.
             if unsealed < delay_bytes || shared.queue.reason() == Some(Shut::Closing) {
                 self.goes_on();

@@ -1,4 +1,4 @@
-//! The daemon: opens the store, wires the parts, serves until it is told to stop or its store fails.
+//! The daemon: opens the store, wires the parts, serves until it is told to stop or a part of it fails.
 //! It decides the order in which things begin and end, and nothing else.
 
 mod accept;
@@ -59,52 +59,40 @@ pub enum DaemonError {
         /// What happened.
         why: String,
     },
+    /// Nothing is handed out to watchers any more. The store is closed as at a stop.
+    #[error("the broker's thread has panicked: {why}")]
+    BrokerFailed {
+        /// The words of the panic.
+        why: String,
+    },
     /// A second signal came while the daemon was stopping.
     #[error("stopped at once by {0}")]
     Interrupted(&'static str),
 }
 
 impl DaemonError {
-    /// The exit code of the process: 74 the system failed, 75 the data directory is in use, 76 the store
-    /// cannot be read, 78 the configuration cannot be used, 130 a second signal.
+    /// The exit code of the process: 70 a panic inside, 74 the system failed, 75 the data directory is in
+    /// use, 76 the store cannot be read, 78 the configuration cannot be used, 130 a second signal.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Open(OpenError::InUse { .. }) => 75,
             Self::Open(OpenError::Damaged { .. } | OpenError::NewerFormat { .. }) => 76,
             Self::Open(_) | Self::Listen { .. } | Self::System { .. } | Self::StoreFailed { .. } => 74,
+            Self::BrokerFailed { .. } => 70,
             Self::Interrupted(_) => 130,
         }
     }
 }
 
-/// Runs a daemon until a signal stops it or its store fails. `ready` is called once, when clients can
+/// Runs a daemon until a signal stops it or a part of it fails. `ready` is called once, when clients can
 /// connect.
 pub async fn run(config: Config, ready: impl FnOnce(SocketAddr, StoreId)) -> Result<(), DaemonError> {
     raise_file_limit();
     let mut signals = StopSignals::listen()
         .map_err(|source| DaemonError::System { action: "take signals over", source })?;
-    let daemon = Daemon::open(config).await?;
-    let listener = daemon.listen().await?;
-    let addr = listener.local_addr().map_err(|source| daemon.listen_error(source))?;
-    let connections = Connections::serve(listener, daemon.services.clone(), daemon.config.connections_max);
-    daemon.health.serving().await;
-    tracing::info!(%addr, store_id = %daemon.store.store_id(), data_dir = %daemon.config.data_dir.display(), "ready");
-    ready(addr, daemon.store.store_id());
-
-    let mut failed = daemon.store.failed();
-    tokio::select! {
-        why = &mut failed => Err(daemon.fail(why, connections).await),
-        signal = signals.next() => {
-            tracing::info!(signal, "stopping");
-            tokio::select! {
-                () = daemon.stop(connections) => match failed.now_or_never() {
-                    Some(why) => Err(daemon.store_failed(why)),
-                    None => Ok(()),
-                },
-                signal = signals.next() => Err(DaemonError::Interrupted(signal)),
-            }
-        }
-    }
+    let broker = Broker::start()
+        .map_err(|source| DaemonError::System { action: "start the broker's thread", source })?;
+    Daemon::open(config, broker).await?.serve(&mut signals, ready).await
 }
 
 struct Daemon {
@@ -119,9 +107,7 @@ struct Daemon {
 }
 
 impl Daemon {
-    async fn open(config: Config) -> Result<Self, DaemonError> {
-        let broker = Broker::start()
-            .map_err(|source| DaemonError::System { action: "start the broker's thread", source })?;
+    async fn open(config: Config, broker: Broker) -> Result<Self, DaemonError> {
         let mut options = OpenOptions::new(&config.data_dir);
         options.rules = Arc::new(ExecutionRules);
         let (hook, wishes) = snapshot_hook(broker.hook());
@@ -141,6 +127,40 @@ impl Daemon {
             Controller::new(store.clone(), appender.clone(), broker.clone(), watches.clone(), states);
         let (services, health) = services::services(&store, &appender, &watches, &controller);
         Ok(Self { config, store, broker, appender, watches, services, health, _keeper: keeper })
+    }
+
+    /// Serves until a signal comes or a part of it fails.
+    async fn serve(
+        self,
+        signals: &mut StopSignals,
+        ready: impl FnOnce(SocketAddr, StoreId),
+    ) -> Result<(), DaemonError> {
+        let listener = self.listen().await?;
+        let addr = listener.local_addr().map_err(|source| self.listen_error(source))?;
+        let connections = Connections::serve(listener, self.services.clone(), self.config.connections_max);
+        self.health.serving().await;
+        tracing::info!(%addr, store_id = %self.store.store_id(), data_dir = %self.config.data_dir.display(), "ready");
+        ready(addr, self.store.store_id());
+
+        let mut store_failed = self.store.failed();
+        let ended = tokio::select! {
+            why = &mut store_failed => return Err(self.fail(why, connections).await),
+            why = self.broker.failed() => {
+                tracing::error!(why, "the broker's thread has panicked; the daemon ends");
+                Err(DaemonError::BrokerFailed { why })
+            }
+            signal = signals.next() => {
+                tracing::info!(signal, "stopping");
+                Ok(())
+            }
+        };
+        tokio::select! {
+            () = self.stop(connections) => match store_failed.now_or_never() {
+                Some(why) => Err(self.store_failed(why)),
+                None => ended,
+            },
+            signal = signals.next() => Err(DaemonError::Interrupted(signal)),
+        }
     }
 
     async fn listen(&self) -> Result<TcpListener, DaemonError> {
@@ -173,6 +193,7 @@ impl Daemon {
     /// Tells everybody that the store has failed. Its files are not touched again.
     async fn fail(&self, why: String, connections: Connections) -> DaemonError {
         tracing::error!(why, "the store has failed");
+        self.health.not_serving().await;
         self.appender.begin_shutdown();
         self.watches.end_all(EndCause::StoreFailed);
         // Whoever does not take the news in time is cut off.
@@ -205,3 +226,6 @@ fn raise_file_limit() {
         tracing::warn!(%error, ?current, "cannot raise the limit of open files");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,12 @@ pub const LIST_PAGE_MAX: usize = 1_000;
 pub const LIST_PAGE_DEFAULT: usize = 50;
 /// Bytes of the executions in one page of a list, the one that passes it included. More: the next page.
 pub const LIST_BYTES_MAX: usize = MIB;
+/// Watchers in one page of a list. More are asked for, or no number is named: this many are given.
+pub const WATCHERS_PAGE_MAX: usize = 10_000;
+/// Bytes of one watcher in a list at most, as it is encoded.
+pub const WATCHER_BYTES_MAX: usize = 320;
+/// What a client takes in one reply unless it says otherwise, in bytes; so it is with gRPC everywhere.
+pub const CLIENT_REPLY_BYTES_MAX: usize = 4 * MIB;
 
 /// Appends of one stream that wait for their acknowledgement. More: the stream is not read further.
 pub const STREAM_APPENDS_MAX: usize = 4_096;
@@ -184,6 +190,7 @@ pub const FAIL_MAX: Duration = Duration::from_millis(300);
 const _: () = {
     assert!(EVENT_BYTES_MAX <= BATCH_BYTES_MAX);
     assert!(BATCH_BYTES_MAX < REQUEST_BYTES_MAX);
+    assert!(WATCHERS_PAGE_MAX * WATCHER_BYTES_MAX < CLIENT_REPLY_BYTES_MAX);
     // A small request may wait on every stream of a connection, and one stream may be full of messages
     // of 32 bytes, without the library's bound being passed.
     assert!(CONNECTION_STREAMS_MAX * SMALL_FRAME_BYTES <= CONNECTION_RECEIVE_WINDOW_BYTES / 2);

@@ -102,10 +102,14 @@ mod tests {
         };
         let failure = AgentExecutionStatus { phase: 4, messages: vec![system.clone()], ..Default::default() };
         let failed = merge(&status(), failure.clone());
-        assert_eq!(failed.messages, [&status().messages[..], &[system.clone()]].concat());
+        assert_eq!(failed.messages, [&status().messages[..], std::slice::from_ref(&system)].concat());
         assert_eq!(merge(&failed, failure.clone()), failed);
         let running = AgentExecutionStatus { phase: 2, ..failure.clone() };
-        assert_eq!(merge(&status(), running).messages, [system.clone()], "only a failure does so");
+        assert_eq!(
+            merge(&status(), running).messages,
+            std::slice::from_ref(&system),
+            "only a failure does so"
+        );
         let systems = AgentExecutionStatus { messages: vec![system.clone()], ..status() };
         let more = AgentExecutionStatus { phase: 4, messages: vec![system.clone(), system], ..failure };
         assert_eq!(merge(&systems, more.clone()).messages, more.messages, "there is no transcript to lose");

@@ -11,17 +11,20 @@ mod mailbox;
 mod topics;
 mod inbox;
 
+use std::any::Any;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use tapeline_storage::{CommitHook, ExecutionId, Seq};
+use tokio::sync::watch;
 
 pub use mailbox::{Delivery, Subscription};
 pub use slice::{Slice, SliceEvents};
 pub use topics::Topic;
 
-use inbox::Inbox;
+use inbox::{Inbox, Message};
 use topics::Topics;
 
 /// A handle on the broker. Cheap to clone.
@@ -33,19 +36,45 @@ struct Shared {
     inbox: Arc<Inbox>,
     /// The thread, until somebody stops it. Taken, never held while another lock is.
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Why the thread has ended though nobody stopped it.
+    failed: watch::Sender<Option<String>>,
 }
 
 impl Broker {
     /// Starts the broker's thread. Fails if the system gives none.
     pub fn start() -> io::Result<Self> {
         let topics = Arc::new(Topics::default());
-        let (inbox, outlet) = inbox::new();
         let publishing = Arc::clone(&topics);
-        let thread = std::thread::Builder::new()
-            .name("broker".to_owned())
-            .spawn(move || outlet.run(|message| publishing.handle(message)))?;
+        Self::start_with(topics, move |message| publishing.handle(message))
+    }
+
+    fn start_with(topics: Arc<Topics>, handle: impl FnMut(Message<'_>) + Send + 'static) -> io::Result<Self> {
+        let (inbox, outlet) = inbox::new();
+        let failed = watch::Sender::new(None);
+        let telling = failed.clone();
+        let run = move || {
+            // Nothing of what the panic left behind is used again: the daemon ends.
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| outlet.run(handle))) {
+                telling.send_replace(Some(said_by(&*panic)));
+            }
+        };
+        let thread = std::thread::Builder::new().name("broker".to_owned()).spawn(run)?;
         let thread = Mutex::new(Some(thread));
-        Ok(Self(Arc::new(Shared { topics, inbox: Arc::new(inbox), thread })))
+        Ok(Self(Arc::new(Shared { topics, inbox: Arc::new(inbox), thread, failed })))
+    }
+
+    /// Resolves when the thread has panicked, with what it said; never otherwise. Nothing is handed out
+    /// any more then, so whoever watches must be told, and the daemon must end.
+    pub fn failed(&self) -> impl Future<Output = String> + Send + use<> {
+        let mut failed = self.0.failed.subscribe();
+        async move {
+            let why = failed.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
+            match why {
+                Some(why) => why,
+                // The broker is gone and has not failed.
+                None => std::future::pending().await,
+            }
+        }
     }
 
     /// The hook to open the store with.
@@ -74,11 +103,22 @@ impl Broker {
         let thread = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             self.0.inbox.stop();
-            if thread.join().is_err() {
-                tracing::error!("the broker's thread had panicked");
-            }
+            // It cannot end in a panic: whatever it does is caught, and told by `failed`.
+            let _ = thread.join();
         }
     }
+
+    /// A broker whose thread panics at the first commit.
+    #[cfg(test)]
+    pub(crate) fn start_panicking() -> Self {
+        Self::start_with(Arc::default(), |_| panic!("scripted")).expect("a thread is to be had")
+    }
+}
+
+/// The words of a panic, if it has any.
+fn said_by(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".to_owned())
 }
 
 impl CommitHook for Broker {

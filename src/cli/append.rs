@@ -14,6 +14,7 @@ use super::exit::{CliError, Exit};
 use super::json;
 use super::limits::{APPEND_LINE_BYTES_MAX, APPEND_LINES_MAX, BATCH_BYTES_MAX, BATCH_EVENTS_MAX};
 use super::output::{Format, Out, talk};
+use super::printable::printable_line;
 use super::run::spool_file::SpoolReader;
 use crate::proto::v1::event::Body;
 use crate::proto::v1::{AppendRequest, AppendResponse, CustomEvent, Event, Producer};
@@ -242,7 +243,7 @@ fn event_of_line(line: &[u8]) -> Result<Event, CliError> {
 async fn deliver(client: &Client, path: &std::path::Path) -> Result<Exit, CliError> {
     let mut spool = SpoolReader::open(path)?;
     let create = spool.create().clone();
-    let id = create.execution_id.clone();
+    let id = printable_line(&create.execution_id).into_owned();
     client
         .call(Repeat::Always, || async { client.log().create_execution(timed(create.clone())).await })
         .await?;

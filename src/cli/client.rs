@@ -1,6 +1,5 @@
 //! The connection to the daemon: where it is, how long things may take, and how a failed attempt is
-//! repeated. What is safe to repeat is said by the caller; the pause between two attempts grows and is
-//! never the same for two clients.
+//! repeated. What is safe to repeat is said by the caller, and how long to wait by `patience`.
 
 use std::error::Error;
 use std::future::Future;
@@ -15,8 +14,9 @@ use super::exit::CliError;
 use super::explain::Refusal;
 use super::limits::{
     ADDR_DEFAULT, CALL_MAX, CALL_RETRY_MAX, CONNECT_MAX, DELIVER_MAX, KEEPALIVE_EVERY, KEEPALIVE_MAX,
-    PAUSE_FIRST, PAUSE_MAX, REPLY_BYTES_MAX,
+    REPLY_BYTES_MAX,
 };
+use super::patience::Pauses;
 use crate::proto::stigmer::agentexecution::agent_execution_query_controller_client::AgentExecutionQueryControllerClient;
 use crate::proto::v1::admin_service_client::AdminServiceClient;
 use crate::proto::v1::execution_log_service_client::ExecutionLogServiceClient;
@@ -114,8 +114,8 @@ impl Client {
         &self.addr
     }
 
-    /// Makes a call and, while the daemon asks for it, makes it again. A daemon that is not there is
-    /// not waited for.
+    /// Makes a call and, while the daemon asks for it, makes it again, for the last time when the time for
+    /// it ends. A daemon that is not there is not waited for.
     pub(crate) async fn call<T, F>(&self, repeat: Repeat, attempt: impl FnMut() -> F) -> Result<T, CliError>
     where
         F: Future<Output = Result<Response<T>, Status>>,
@@ -141,10 +141,8 @@ impl Client {
                 Err(status) => self.error_of(status),
             };
             let Some(asked) = repeat.after(&error) else { return Err(error) };
-            let pause = pauses.next().max(asked.min(PAUSE_MAX));
-            if Instant::now() + pause > until {
-                return Err(error);
-            }
+            let left = until.saturating_duration_since(Instant::now());
+            let Some(pause) = pauses.next(asked, left) else { return Err(error) };
             tokio::time::sleep(pause).await;
         }
     }
@@ -193,47 +191,14 @@ pub(crate) fn root_cause(status: &Status) -> String {
     super::printable::printable_line(&text).into_owned()
 }
 
-/// The pauses between attempts: each about twice as long as the one before, up to a bound, less a
-/// random part, so that a thousand clients of a restarted daemon do not come back in one instant.
-#[derive(Debug, Default)]
-pub(crate) struct Pauses {
-    made: u32,
-}
-
-impl Pauses {
-    /// The next pause.
-    pub(crate) fn next(&mut self) -> Duration {
-        let whole = PAUSE_FIRST.saturating_mul(1 << self.made.min(16)).min(PAUSE_MAX);
-        self.made = self.made.saturating_add(1);
-        let half = whole / 2;
-        let random = u32::try_from(ulid::Ulid::generate().random() & 0xffff).unwrap_or_default();
-        half + half.saturating_mul(random) / 0x1_0000
-    }
-
-    /// Begins with the first pause again, after a success.
-    pub(crate) fn reset(&mut self) {
-        self.made = 0;
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use tonic_types::{ErrorDetails, StatusExt};
+
     use super::*;
 
     fn client_of(addr: &str) -> Result<Client, CliError> {
         Client::new(&AddrArgs::at(addr))
-    }
-
-    #[test]
-    fn pauses_grow_to_their_bound_and_start_anew_after_a_success() {
-        let mut pauses = Pauses::default();
-        for made in 0..40 {
-            let whole = PAUSE_FIRST.saturating_mul(1 << made.min(16)).min(PAUSE_MAX);
-            let pause = pauses.next();
-            assert!(pause >= whole / 2 && pause <= whole, "pause {made} is {pause:?}");
-        }
-        pauses.reset();
-        assert!(pauses.next() <= PAUSE_FIRST);
     }
 
     #[tokio::test]
@@ -260,5 +225,26 @@ mod tests {
         let status = client.admin().get_stats(timed(request)).await.expect_err("nobody is there");
         assert!(!may_be_done(&status), "it was never sent");
         assert!(may_be_done(&Status::internal("h2 protocol error")), "it may have been sent");
+    }
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_is_to_be_repeated_is_made_for_the_last_time_when_its_time_ends() {
+        let client = client_of("http://127.0.0.1:1").expect("an address");
+        for (repeat, whole) in [(Repeat::Always, CALL_RETRY_MAX), (Repeat::AlsoWhenLost, DELIVER_MAX)] {
+            let (begun, mut made) = (Instant::now(), Vec::new());
+            let call = || {
+                made.push(begun.elapsed());
+                async { Err::<Response<()>, _>(busy()) }
+            };
+            let result = client.call(repeat, call).await;
+            assert!(matches!(result, Err(CliError::Refused(_))), "its last error stands");
+            let last = made.last().copied().unwrap_or_default();
+            // The clock of the timers goes in milliseconds.
+            assert!(last >= whole && last < whole + Duration::from_millis(2), "{made:?}");
+        }
+    }
+
+    fn busy() -> Status {
+        let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(3)));
+        Status::with_error_details(tonic::Code::ResourceExhausted, "busy", details)
     }
 }

@@ -6,6 +6,7 @@ use super::client::{AddrArgs, Client, Repeat, timed};
 use super::exit::{CliError, Exit};
 use super::get;
 use super::output::{Format, Out};
+use super::printable::printable_line;
 use super::values::{execution_id, label};
 use crate::proto::v1::CreateExecutionRequest;
 
@@ -55,7 +56,8 @@ pub(crate) async fn run(args: CreateArgs) -> Result<Exit, CliError> {
         return get::show(&execution, args.output);
     }
     let mut out = Out::new();
-    out.line(&execution.id)?;
+    // An id is the daemon's word; one that follows its rules has nothing to escape.
+    out.line(&printable_line(&execution.id))?;
     out.flush()?;
     Ok(Exit::Done)
 }

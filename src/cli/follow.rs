@@ -6,11 +6,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
-use super::client::{Client, Pauses, root_cause};
+use super::client::{Client, root_cause};
 use super::cursor::Cursor;
 use super::exit::CliError;
 use super::explain::Refusal;
-use super::limits::{CALL_MAX, FIRST_CONNECT_MAX, HEARTBEAT_EVERY, PAUSE_MAX, RECONNECT_MAX, SILENCE_MAX};
+use super::limits::{CALL_MAX, FIRST_CONNECT_MAX, HEARTBEAT_EVERY, RECONNECT_MAX, SILENCE_MAX};
+use super::patience::Pauses;
 use crate::proto::v1::watch_request::Start;
 use crate::proto::v1::watch_response::Frame;
 use crate::proto::v1::{End, Event, Gap, Hello, WatchRequest, WatchResponse};
@@ -18,8 +19,13 @@ use crate::proto::v1::{End, Event, Gap, Hello, WatchRequest, WatchResponse};
 /// What a watch has to say next.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// The stream has begun; again after each reconnect.
-    Connected,
+    /// The stream has begun; again after each reconnect, and when an execution that was waited for exists.
+    Connected {
+        /// The first event that is kept; 0 while there is no execution.
+        floor_seq: u64,
+        /// The last one there is.
+        tail_seq: u64,
+    },
     /// Events, in order; never empty.
     Events(Vec<Event>),
     /// All events there are were handed out.
@@ -41,8 +47,9 @@ pub(crate) struct Follow {
     stream: Option<Streaming<WatchResponse>>,
     place: Place,
     pauses: Pauses,
-    /// When the stream last got on: a frame other than the greeting.
-    alive: Instant,
+    /// Since when a stream that gets on, with a frame other than the greeting, is tried for; `None` while
+    /// there is one.
+    trying_since: Option<Instant>,
     reconnect_max: Duration,
 }
 
@@ -73,8 +80,15 @@ impl Follow {
             greeted: false,
             filtered: !request.event_types.is_empty(),
         };
-        let (pauses, alive) = (Pauses::default(), Instant::now());
-        Self { client, request, stream: None, place, pauses, alive, reconnect_max: RECONNECT_MAX }
+        Self {
+            client,
+            request,
+            stream: None,
+            place,
+            pauses: Pauses::default(),
+            trying_since: Some(Instant::now()),
+            reconnect_max: RECONNECT_MAX,
+        }
     }
 
     /// The same, but giving up after this long without success.
@@ -131,13 +145,13 @@ impl Follow {
     /// Handles one frame; `None` if there is nothing to say about it.
     fn take(&mut self, frame: Frame) -> Result<Option<Step>, CliError> {
         if !matches!(frame, Frame::Hello(_)) {
-            self.alive = Instant::now();
+            self.trying_since = None;
             self.pauses.reset();
         }
         Ok(match frame {
             Frame::Hello(hello) => {
                 self.place.greet(&hello, &self.request);
-                Some(Step::Connected)
+                Some(Step::Connected { floor_seq: hello.floor_seq, tail_seq: hello.tail_seq })
             }
             Frame::Events(batch) => {
                 self.place.pass(&batch.events)?;
@@ -172,21 +186,29 @@ impl Follow {
             return Err(CliError::Watch(Box::new(refusal)));
         }
         let why = if refusal.is_connection() { why } else { refusal.to_string() };
-        let patience =
-            if self.place.greeted { self.reconnect_max } else { self.reconnect_max.min(FIRST_CONNECT_MAX) };
-        let pause = self.pauses.next().max(refusal.retry_after.unwrap_or_default().min(PAUSE_MAX));
-        if self.alive.elapsed() + pause > patience {
-            return Err(if self.place.greeted {
-                CliError::Lost { after: self.alive.elapsed(), why }
-            } else if !refusal.is_connection() {
-                // The daemon is there, and has said why it does not let us in.
-                CliError::Watch(Box::new(refusal))
-            } else {
-                CliError::Unreachable { addr: self.client.addr().to_owned(), why }
-            });
-        }
+        let tried = self.trying_since.get_or_insert_with(Instant::now).elapsed();
+        let left = self.patience().saturating_sub(tried);
+        let Some(pause) = self.pauses.next(refusal.retry_after.unwrap_or_default(), left) else {
+            return Err(self.given_up(tried, refusal, why));
+        };
         tokio::time::sleep(pause).await;
         Ok(Step::Reconnecting(why))
+    }
+
+    /// How long a stream is tried for; the last attempt is made at the end of it.
+    fn patience(&self) -> Duration {
+        if self.place.greeted { self.reconnect_max } else { self.reconnect_max.min(FIRST_CONNECT_MAX) }
+    }
+
+    fn given_up(&self, tried: Duration, refusal: Refusal, why: String) -> CliError {
+        if self.place.greeted {
+            CliError::Lost { after: tried, why }
+        } else if !refusal.is_connection() {
+            // The daemon is there, and has said why it does not let us in.
+            CliError::Watch(Box::new(refusal))
+        } else {
+            CliError::Unreachable { addr: self.client.addr().to_owned(), why }
+        }
     }
 }
 

@@ -68,6 +68,8 @@ pub(crate) const SPOOL_FILE_BYTES_MAX: u64 = 256 << 20;
 /// How long the last events of a `run` are tried after its program ended, counted from the last success.
 /// Over: the spool file is kept and the command is printed that delivers it.
 pub(crate) const DELIVER_MAX: Duration = Duration::from_secs(30);
+/// How long the user waits for the daemon before being told so. Over: it is said what is waited for.
+pub(crate) const QUIET_MAX: Duration = Duration::from_secs(1);
 /// How long one call may take when the user does not want to wait any more: a daemon that is well takes the
 /// rest. Over: as above.
 pub(crate) const IMPATIENT_CALL_MAX: Duration = Duration::from_secs(1);

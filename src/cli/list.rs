@@ -5,9 +5,9 @@ use clap::Args;
 use super::client::{AddrArgs, Client, Repeat, timed};
 use super::exit::{CliError, Exit};
 use super::json;
-use super::output::{Format, Out, Paint, table};
+use super::output::{Format, Out, Paint, table, talk};
 use super::printable::{printable_line, printable_short};
-use super::values::{age, label, phase, phase_name};
+use super::values::{PhaseArg, age, label, phase_name};
 use crate::proto::v1::{Execution, ListExecutionsRequest, Phase};
 
 /// Executions asked for in one page; also the most that are shown unless the user says otherwise.
@@ -17,8 +17,8 @@ const PAGE: u32 = 100;
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
     /// Only those in this phase
-    #[arg(long, value_parser = phase)]
-    phase: Option<Phase>,
+    #[arg(long, value_enum, ignore_case = true)]
+    phase: Option<PhaseArg>,
     /// Only those of this session
     #[arg(long, default_value = "", hide_default_value = true)]
     session: String,
@@ -43,7 +43,7 @@ pub(crate) async fn run(args: ListArgs) -> Result<Exit, CliError> {
     let client = Client::new(&args.addr)?;
     let (mut out, paint) = (Out::new(), Paint::for_stdout());
     let mut request = ListExecutionsRequest {
-        phase: args.phase.unwrap_or_default() as i32,
+        phase: args.phase.map(Phase::from).unwrap_or_default() as i32,
         session_id: args.session,
         labels: args.labels.into_iter().collect(),
         ..ListExecutionsRequest::default()
@@ -61,6 +61,9 @@ pub(crate) async fn run(args: ListArgs) -> Result<Exit, CliError> {
             break;
         }
         request.page_token = page.next_page_token;
+    }
+    if heads && args.output == Format::Pretty && (args.all || args.limit > 0) {
+        talk("no executions");
     }
     Ok(Exit::Done)
 }
@@ -89,8 +92,13 @@ fn row(execution: &Execution) -> Vec<String> {
     vec![
         printable_line(&execution.id).into_owned(),
         phase_name(execution.phase()).to_owned(),
-        execution.tail_seq.to_string(),
+        events_kept(execution).to_string(),
         age(execution.create_time.as_ref()),
         printable_short(&execution.display_name, 60),
     ]
+}
+
+/// How many events can still be read.
+fn events_kept(execution: &Execution) -> u64 {
+    execution.tail_seq.saturating_add(1).saturating_sub(execution.floor_seq.max(1))
 }

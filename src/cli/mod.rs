@@ -5,6 +5,7 @@
 mod exit;
 mod limits;
 mod explain;
+mod patience;
 mod client;
 mod follow;
 mod cursor;

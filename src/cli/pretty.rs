@@ -14,11 +14,10 @@ mod state;
 mod words;
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
 use super::output::Paint;
 use super::printable::{printable, printable_line, printable_short};
-use super::values::{local_time, phase_name};
+use super::values::{local_time, phase_name, shown_clock};
 use crate::proto::v1::event::Body;
 use crate::proto::v1::exit_status::Status;
 use crate::proto::v1::list_truncated::List;
@@ -52,7 +51,7 @@ impl Pretty {
     /// What is to be shown for the next event; may be empty, and may end inside a line.
     pub(crate) fn event(&mut self, event: &Event) -> String {
         self.now = local_time(event.record_time.as_ref());
-        self.page.set_clock(clock(self.now.unwrap_or_default()));
+        self.page.set_clock(shown_clock(event.record_time.as_ref()));
         if let Some(body) = &event.body {
             self.body(body);
         }
@@ -174,10 +173,6 @@ pub(crate) fn raw(event: &Event) -> &[u8] {
         }
         _ => &[],
     }
-}
-
-fn clock(time: Timestamp) -> String {
-    time.to_zoned_datetime(TimeZone::system()).strftime("%H:%M:%S").to_string()
 }
 
 fn custom_text(custom: &CustomEvent) -> String {

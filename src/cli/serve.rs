@@ -20,9 +20,9 @@ const EXIT_IO: u8 = 74;
 
 /// Run the daemon in the foreground until it is told to stop
 ///
-/// Each flag is above its environment variable, and that above the configuration file. Exit codes: 74
-/// the system failed, 75 the data directory is in use, 76 the store is damaged, 78 the configuration
-/// cannot be used.
+/// Each flag is above its environment variable, and that above the configuration file. Exit codes: 70
+/// a fault of its own, 74 the system failed, 75 the data directory is in use, 76 the store is damaged, 78
+/// the configuration cannot be used.
 #[derive(Args, Debug)]
 pub(crate) struct ServeArgs {
     /// Where to listen; a loopback address, port 0 is any free one [default: 127.0.0.1:50051]

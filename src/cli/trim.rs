@@ -6,6 +6,7 @@ use serde_json::json;
 use super::client::{AddrArgs, Client, Repeat, timed};
 use super::exit::{CliError, Exit};
 use super::output::{Format, Out};
+use super::printable::printable_line;
 use crate::proto::v1::TrimExecutionRequest;
 
 /// Remove the oldest events of an execution
@@ -34,7 +35,9 @@ pub(crate) async fn run(args: TrimArgs) -> Result<Exit, CliError> {
     let mut out = Out::new();
     match args.output {
         Format::Json => out.json(&json!({ "execution_id": args.id, "floor_seq": trimmed.floor_seq }))?,
-        Format::Pretty => out.line(&format!("{} begins at seq {}", args.id, trimmed.floor_seq))?,
+        Format::Pretty => {
+            out.line(&format!("{} begins at seq {}", printable_line(&args.id), trimmed.floor_seq))?;
+        }
     }
     out.flush()?;
     Ok(Exit::Done)

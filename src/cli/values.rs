@@ -1,8 +1,10 @@
-//! Values on the command line, parsed where they come in: durations, times, labels, and the words for
-//! phases and times on the way out.
+//! Values on the command line, parsed where they come in: durations, times, labels, phases, and the words
+//! for phases and times on the way out. Every time that people see is in one zone, that of the machine.
 
 use std::time::Duration;
 
+use clap::ValueEnum;
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::proto::v1::Phase;
@@ -47,14 +49,32 @@ pub(crate) fn execution_id(text: &str) -> Result<String, String> {
     }
 }
 
-/// A phase by its short name, in any case.
-pub(crate) fn phase(text: &str) -> Result<Phase, String> {
-    let known = [Phase::Pending, Phase::InProgress, Phase::Completed, Phase::Failed, Phase::Cancelled];
-    let wanted = text.to_ascii_uppercase().replace('-', "_");
-    known
-        .into_iter()
-        .find(|&phase| phase_name(phase) == wanted)
-        .ok_or_else(|| format!("`{text}` is no phase; they are {}", known.map(phase_name).join(", ")))
+/// A phase, as the command line takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PhaseArg {
+    /// Created, and nothing more.
+    Pending,
+    /// At work.
+    #[value(alias = "in_progress")]
+    InProgress,
+    /// Ended well.
+    Completed,
+    /// Ended with an error.
+    Failed,
+    /// Ended because somebody wanted it to.
+    Cancelled,
+}
+
+impl From<PhaseArg> for Phase {
+    fn from(phase: PhaseArg) -> Self {
+        match phase {
+            PhaseArg::Pending => Self::Pending,
+            PhaseArg::InProgress => Self::InProgress,
+            PhaseArg::Completed => Self::Completed,
+            PhaseArg::Failed => Self::Failed,
+            PhaseArg::Cancelled => Self::Cancelled,
+        }
+    }
 }
 
 /// The short name of a phase: `COMPLETED`.
@@ -75,7 +95,17 @@ pub(crate) fn local_time(time: Option<&prost_types::Timestamp>) -> Option<Timest
 
 /// A time of the wire for people: RFC 3339 to the second, or a dash.
 pub(crate) fn shown_time(time: Option<&prost_types::Timestamp>) -> String {
-    local_time(time).map_or_else(|| "-".to_owned(), |time| format!("{time:.0}"))
+    shown(time, "%Y-%m-%dT%H:%M:%S%:z", "-")
+}
+
+/// The hour, minute and second of the same time, where the day goes without saying.
+pub(crate) fn shown_clock(time: Option<&prost_types::Timestamp>) -> String {
+    shown(time, "%H:%M:%S", "00:00:00")
+}
+
+fn shown(time: Option<&prost_types::Timestamp>, format: &str, unknown: &str) -> String {
+    let zoned = local_time(time).map(|time| time.to_zoned_datetime(TimeZone::system()));
+    zoned.map_or_else(|| unknown.to_owned(), |time| time.strftime(format).to_string())
 }
 
 /// How long ago a time was, in its largest unit: `42s`, `5m`, `3h`, `12d`.
@@ -128,9 +158,28 @@ mod tests {
     }
 
     #[test]
-    fn a_phase_has_a_short_name_in_any_case() {
-        assert_eq!(phase("in-progress"), Ok(Phase::InProgress));
-        assert!(phase("done").is_err());
+    fn a_phase_is_known_by_its_short_name_in_any_case_with_a_hyphen_or_an_underscore() {
+        for text in ["in-progress", "IN_PROGRESS", "In_Progress"] {
+            assert_eq!(PhaseArg::from_str(text, true), Ok(PhaseArg::InProgress), "{text}");
+        }
+        assert!(PhaseArg::from_str("done", true).is_err());
+        for arg in PhaseArg::value_variants() {
+            let name = phase_name(Phase::from(*arg));
+            assert_eq!(PhaseArg::from_str(name, true), Ok(*arg), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_the_same_moment_and_its_clock_the_same_hour_in_whatever_zone() {
+        let time = Some(&prost_types::Timestamp { seconds: 1_767_000_000, nanos: 999_999_999 });
+        let shown = shown_time(time);
+        assert_eq!(shown.parse::<Timestamp>().expect("a time").as_second(), 1_767_000_000, "{shown}");
+        assert_eq!(shown.get(11..19), Some(shown_clock(time).as_str()), "{shown}");
+        let hostile = Some(&prost_types::Timestamp { seconds: i64::MAX, nanos: i32::MIN });
+        assert_eq!(
+            (shown_time(hostile), shown_time(None), shown_clock(None).len()),
+            ("-".into(), "-".into(), 8)
+        );
     }
 
     #[test]
@@ -141,7 +190,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_a_parser_panic(text in any::<String>()) {
-            let _ = (duration(&text), moment(&text), label(&text), execution_id(&text), phase(&text));
+            let _ = (duration(&text), moment(&text), label(&text), execution_id(&text));
         }
     }
 }

@@ -1,6 +1,8 @@
 //! `tapeline watch` and `tapeline logs`: an execution's events, from where the reader wants them, across
 //! lost connections. What was shown is flushed before the cursor file says so.
 
+mod missing;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +10,7 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use serde_json::json;
 
+use self::missing::Missing;
 use super::client::{AddrArgs, Client};
 use super::cursor::{Cursor, CursorFile};
 use super::exit::{CliError, Exit};
@@ -114,8 +117,9 @@ async fn show(args: WhatArgs, follow: bool) -> Result<Exit, CliError> {
     let mut file = args.cursor_file.clone().map(CursorFile::new);
     let request = request(&args, follow, file.as_ref())?;
     let client = Client::new(&args.addr)?;
+    let missing = Missing::of(request.start);
     let mut follow = Follow::new(client, request).reconnect_max(args.reconnect_for.unwrap_or(RECONNECT_MAX));
-    let mut view = View::new(args.id, args.output, args.verbose);
+    let mut view = View::new(args.id, args.output, args.verbose, missing);
     let shown = show_to_end(&mut follow, &mut view, file.as_mut()).await;
     let settled = file.as_mut().map_or(Ok(()), CursorFile::settle);
     shown.and_then(|exit| settled.map(|()| exit))
@@ -188,26 +192,27 @@ struct View {
     verbose: bool,
     /// Whether the connection was lost and has not come back.
     lost: bool,
+    missing: Missing,
     remembered: u64,
 }
 
 impl View {
-    fn new(id: String, format: WatchFormat, verbose: bool) -> Self {
+    fn new(id: String, format: WatchFormat, verbose: bool, missing: Missing) -> Self {
         let pretty = Pretty::new(Paint::for_stdout());
-        Self { id, format, out: Out::new(), pretty, verbose, lost: false, remembered: 0 }
+        Self { id, format, out: Out::new(), pretty, verbose, lost: false, missing, remembered: 0 }
     }
 
     /// Shows one step, and gives it to the reader. The exit code, when it was the last.
     fn step(&mut self, step: Step) -> Result<Option<Exit>, CliError> {
         let mut exit = None;
         match step {
-            Step::Connected if std::mem::take(&mut self.lost) => self.talk("connected again")?,
+            Step::Connected { floor_seq, tail_seq } => self.connected(floor_seq, tail_seq)?,
             Step::CaughtUp if self.verbose => self.talk("caught up; events come live")?,
             Step::FellBehind if self.verbose => {
                 self.talk("fell behind; events come from disk, none is lost")?;
             }
-            Step::Connected | Step::CaughtUp | Step::FellBehind => {}
-            Step::Events(events) => events.iter().try_for_each(|event| self.event(event))?,
+            Step::CaughtUp | Step::FellBehind => {}
+            Step::Events(events) => self.events(&events)?,
             Step::Gap(gap) => self.gap(&gap)?,
             Step::Reconnecting(why) => {
                 if !std::mem::replace(&mut self.lost, true) {
@@ -222,6 +227,21 @@ impl View {
         }
         self.out.flush()?;
         Ok(exit)
+    }
+
+    fn connected(&mut self, floor_seq: u64, tail_seq: u64) -> Result<(), CliError> {
+        if std::mem::take(&mut self.lost) {
+            self.talk("connected again")?;
+        }
+        let told = self.missing.at_greeting(floor_seq, tail_seq);
+        told.map_or(Ok(()), |told| self.talk(&told))
+    }
+
+    fn events(&mut self, events: &[Event]) -> Result<(), CliError> {
+        if let Some(told) = events.first().and_then(|first| self.missing.at_event(first.seq)) {
+            self.talk(&told)?;
+        }
+        events.iter().try_for_each(|event| self.event(event))
     }
 
     /// Says something that is no data. At a terminal it would stand at the end of a text that grows, so
@@ -248,6 +268,7 @@ impl View {
         match self.format {
             WatchFormat::Pretty => self.out.bytes(self.pretty.remark(&told).as_bytes()),
             WatchFormat::Json => self.out.json(&json!({ "gap": json::value_of("Gap", gap) })),
+            WatchFormat::Raw if self.missing.is_told(gap.to_seq) => Ok(()),
             WatchFormat::Raw => {
                 talk(&told);
                 Ok(())

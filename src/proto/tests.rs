@@ -63,7 +63,7 @@ Gap | 1 from_seq: uint64; 2 to_seq: uint64
 End | 1 reason: End.Reason; 2 seq: uint64; 3 phase: Phase; 4 error: string
 End.Reason | 0 REASON_UNSPECIFIED; 1 REASON_TERMINAL; 2 REASON_TAIL; 3 REASON_DELETED
 ExecutionLogService | CreateExecution(CreateExecutionRequest) -> Execution; Append(AppendRequest) -> AppendResponse; AppendStream(stream AppendRequest) -> stream AppendResponse; ReadEvents(ReadEventsRequest) -> ReadEventsResponse; Watch(WatchRequest) -> stream WatchResponse; WatchAll(WatchAllRequest) -> stream WatchResponse; GetExecution(GetExecutionRequest) -> Execution; ListExecutions(ListExecutionsRequest) -> ListExecutionsResponse; DeleteExecution(DeleteExecutionRequest) -> DeleteExecutionResponse
-ListWatchersRequest | 1 execution_id: string
+ListWatchersRequest | 1 execution_id: string; 2 page_size: int32; 3 page_token: string
 Watcher | 1 id: string; 2 peer: string; 3 execution_id: string; 4 cursor_seq: uint64; 5 lag_events: uint64; 6 state: Watcher.State; 7 since: google.Timestamp; 8 last_progress: google.Timestamp
 Watcher.State | 0 STATE_UNSPECIFIED; 1 STATE_REPLAYING; 2 STATE_LIVE; 3 STATE_FELL_BEHIND
 TrimExecutionRequest | 1 execution_id: string; 2 floor_seq: uint64

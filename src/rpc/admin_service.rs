@@ -7,9 +7,11 @@ use tapeline_storage::EventStore;
 use tonic::{Request, Response, Status};
 
 use super::log_service::parse_id;
+use super::page_token::{Scope, page_size};
 use super::status::of_append;
 use crate::append::Appender;
 use crate::execution::time::timestamp;
+use crate::limits::WATCHERS_PAGE_MAX;
 use crate::proto::v1 as wire;
 use crate::proto::v1::admin_service_server::AdminService;
 use crate::watch::{WatcherInfo, WatcherState, Watches};
@@ -62,12 +64,24 @@ impl AdminService for Admin {
         &self,
         request: Request<wire::ListWatchersRequest>,
     ) -> Result<Response<wire::ListWatchersResponse>, Status> {
-        let execution = match request.into_inner().execution_id.as_str() {
+        let wire::ListWatchersRequest { execution_id, page_size: said, page_token } = request.into_inner();
+        let execution = match execution_id.as_str() {
             "" => None,
             id => Some(parse_id(id)?),
         };
-        let watchers = self.watches.list(execution.as_ref()).iter().map(watcher).collect();
-        Ok(Response::new(wire::ListWatchersResponse { watchers }))
+        let watchers_max = page_size(said, WATCHERS_PAGE_MAX, WATCHERS_PAGE_MAX)?;
+        let scope = Scope::of_watchers(execution.as_ref());
+        let after = scope.decode(&page_token)?.unwrap_or(0);
+        // One more than fits says whether there is a next page.
+        let mut listed = self.watches.list(execution.as_ref(), after, watchers_max + 1);
+        let more = listed.len() > watchers_max;
+        listed.truncate(watchers_max);
+        let next_page_token = match listed.last() {
+            Some(last) if more => scope.encode(last.number),
+            _ => String::new(),
+        };
+        let watchers = listed.iter().map(watcher).collect();
+        Ok(Response::new(wire::ListWatchersResponse { watchers, next_page_token }))
     }
 
     async fn trim_execution(
@@ -95,5 +109,44 @@ fn watcher(info: &WatcherInfo) -> wire::Watcher {
         state: state.into(),
         since: Some(timestamp(info.since_ns)),
         last_progress: Some(timestamp(info.last_progress_ns)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use prost::Message;
+    use tapeline_storage::ExecutionId;
+
+    use super::*;
+    use crate::limits::{CLIENT_REPLY_BYTES_MAX, WATCHER_BYTES_MAX};
+
+    /// The longest that there can be.
+    fn longest() -> WatcherInfo {
+        let peer = "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff%4294967295]:65535";
+        WatcherInfo {
+            number: u64::MAX,
+            id: format!("w-{}", u64::MAX),
+            peer: Some(peer.parse::<SocketAddr>().expect("an address")),
+            execution: Some(ExecutionId::parse(&"x".repeat(128)).expect("an id")),
+            cursor: u64::MAX,
+            lag_events: u64::MAX,
+            state: WatcherState::FellBehind,
+            since_ns: u64::MAX,
+            last_progress_ns: u64::MAX,
+        }
+    }
+
+    #[test]
+    fn a_full_page_of_watchers_fits_what_a_client_takes_by_default() {
+        let one = watcher(&longest());
+        // A tag and a length come before each of them.
+        assert!(one.encoded_len() + 3 <= WATCHER_BYTES_MAX, "{}", one.encoded_len());
+        let page = wire::ListWatchersResponse {
+            watchers: vec![one; WATCHERS_PAGE_MAX],
+            next_page_token: "x".repeat(64),
+        };
+        assert!(page.encoded_len() < CLIENT_REPLY_BYTES_MAX, "{}", page.encoded_len());
     }
 }

@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::codec::Frame;
 use super::convert;
-use super::page_token::{self, InvalidToken};
+use super::page_token::{Scope, page_size};
 use super::status::{invalid_field, log_replaced, of_append, of_read, of_watch, store_replaced};
 use crate::append::{self, AppendStream, Appender};
 use crate::execution::{frame, phase};
@@ -216,17 +216,13 @@ fn list_response(query: &ListQuery, page: &ListPage) -> wire::ListExecutionsResp
             break;
         }
     }
-    let next_page_token = next.map_or_else(String::new, |next| page_token::encode(query, next));
+    let next_page_token = next.map_or_else(String::new, |next| Scope::of_executions(query).encode(next));
     wire::ListExecutionsResponse { executions, next_page_token }
 }
 
 fn list_query(request: wire::ListExecutionsRequest) -> Result<ListQuery, Status> {
-    let wire::ListExecutionsRequest { page_size, page_token, phase, session_id, labels } = request;
-    let heads_max = match usize::try_from(page_size) {
-        Ok(0) => LIST_PAGE_DEFAULT,
-        Ok(size) => size.min(LIST_PAGE_MAX),
-        Err(_) => return Err(invalid_field("page_size", "it is negative")),
-    };
+    let wire::ListExecutionsRequest { page_size: said, page_token, phase, session_id, labels } = request;
+    let heads_max = page_size(said, LIST_PAGE_DEFAULT, LIST_PAGE_MAX)?;
     let phase = match u8::try_from(phase) {
         Ok(0) => None,
         number => {
@@ -236,13 +232,7 @@ fn list_query(request: wire::ListExecutionsRequest) -> Result<ListQuery, Status>
     };
     let session_id = Some(session_id).filter(|session| !session.is_empty());
     let mut query = ListQuery { heads_max, before_number: None, phase, session_id, labels };
-    query.before_number = page_token::decode(&query, &page_token).map_err(|error| {
-        let description = match error {
-            InvalidToken::Malformed => "it is not a page token",
-            InvalidToken::OtherFilter => "it was made with other filters",
-        };
-        invalid_field("page_token", description)
-    })?;
+    query.before_number = Scope::of_executions(&query).decode(&page_token)?;
     Ok(query)
 }
 
@@ -269,7 +259,7 @@ mod tests {
             let response = list_response(&query, &ListPage { heads, next_before: None });
             assert!(response.encoded_len() < 2 * LIST_BYTES_MAX);
             listed.extend(response.executions.into_iter().map(|execution| execution.id));
-            match page_token::decode(&query, &response.next_page_token).expect("our own token") {
+            match Scope::of_executions(&query).decode(&response.next_page_token).expect("our own token") {
                 Some(next) => before = next,
                 None => break,
             }

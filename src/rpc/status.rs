@@ -173,7 +173,7 @@ fn of_write(error: WriteError) -> Fault {
     let message = error.to_string();
     let aborted = |code, reason| Fault::new(code, reason, &message);
     match error {
-        WriteError::NotFound { execution } => not_found(execution),
+        WriteError::NotFound { execution, deleted } => no_longer(not_found(execution), deleted),
         WriteError::Exists { execution, deleted } => {
             let fault =
                 Fault::new(Code::AlreadyExists, "EXECUTION_EXISTS", message).with("execution_id", execution);
@@ -209,7 +209,7 @@ fn of_write(error: WriteError) -> Fault {
         WriteError::Busy => Fault::new(
             Code::ResourceExhausted,
             "WRITER_BUSY",
-            "the writer's queue is full; nothing was written",
+            "the writer does not keep up; nothing was written",
         )
         .retry(RETRY_SOON),
         WriteError::Closing => shutting_down(),

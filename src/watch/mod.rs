@@ -93,13 +93,14 @@ impl Watches {
         self.0.registry.ending()
     }
 
-    /// The watchers of one execution, or all, in the order in which they came.
-    pub fn list(&self, execution: Option<&ExecutionId>) -> Vec<WatcherInfo> {
+    /// The watchers of one execution, or all, in the order in which they came: at most `watchers_max` of
+    /// those with a higher number than `after`.
+    pub fn list(&self, execution: Option<&ExecutionId>, after: u64, watchers_max: usize) -> Vec<WatcherInfo> {
         let tail_of = |watched: Option<&ExecutionId>| match watched {
             Some(id) => self.0.broker.tail_seq(id),
             None => self.0.store.tail_position(),
         };
-        self.0.registry.list(execution, tail_of)
+        self.0.registry.list(execution, after, watchers_max, tail_of)
     }
 
     /// How many watchers there are.

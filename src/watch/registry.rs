@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -26,6 +27,8 @@ pub enum WatcherState {
 /// One watcher, as it was at a moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatcherInfo {
+    /// Counts the watchers since the start of the daemon, from 1.
+    pub number: u64,
     /// Names it while it is connected: `w-1`, `w-2` and so on.
     pub id: String,
     /// The client's address, if it has one.
@@ -126,17 +129,26 @@ impl Registry {
         self.watchers().by_number.len()
     }
 
-    /// `tail_of` is asked outside of the lock.
+    /// At most `watchers_max` of those with a higher number than `after`. `tail_of` is asked outside of
+    /// the lock.
     pub(super) fn list(
         &self,
         execution: Option<&ExecutionId>,
+        after: u64,
+        watchers_max: usize,
         tail_of: impl Fn(Option<&ExecutionId>) -> u64,
     ) -> Vec<WatcherInfo> {
-        let everybody: Vec<_> =
-            self.watchers().by_number.iter().map(|(number, facts)| (*number, Arc::clone(facts))).collect();
+        let later = (Bound::Excluded(after), Bound::Unbounded);
+        let everybody: Vec<_> = self
+            .watchers()
+            .by_number
+            .range(later)
+            .map(|(number, facts)| (*number, Arc::clone(facts)))
+            .collect();
         everybody
             .into_iter()
             .filter(|(_, facts)| execution.is_none() || facts.execution.as_ref() == execution)
+            .take(watchers_max)
             .map(|(number, facts)| facts.info(number, tail_of(facts.execution.as_ref())))
             .collect()
     }
@@ -155,6 +167,7 @@ impl Facts {
             _ => WatcherState::Replaying,
         };
         WatcherInfo {
+            number,
             id: format!("w-{number}"),
             peer: self.peer,
             execution: self.execution.clone(),

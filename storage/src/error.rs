@@ -58,10 +58,12 @@ pub enum OpenError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
     /// No execution has this id, or it was deleted.
-    #[error("execution {execution} does not exist")]
+    #[error("execution {execution} does not exist{}", if *deleted { " any more" } else { "" })]
     NotFound {
         /// The id that was asked for.
         execution: ExecutionId,
+        /// Whether it is the id of a deleted execution, which never comes back.
+        deleted: bool,
     },
     /// A creation met an existing execution with other content, or the id of a deleted one.
     #[error("execution {execution} exists already{}", if *deleted { " (deleted; an id is never used again)" } else { "" })]
@@ -130,8 +132,8 @@ pub enum WriteError {
     /// The disk is full. Appends resume by themselves when there is room again.
     #[error("the disk is full")]
     DiskFull,
-    /// The queue in front of the writer was full for as long as the caller may wait, or it was not known
-    /// yet whether an earlier append of the same stream failed. Nothing was written.
+    /// The queue in front of the writer was full for as long as the caller may wait, too much is unsealed
+    /// and sealing does not get on, or it was not known yet whether an earlier append of the same stream failed. Nothing was written.
     #[error("the writer is busy")]
     Busy,
     /// The store is closing; the write was not begun.
@@ -199,7 +201,7 @@ pub enum ReadError {
 impl From<ReadError> for WriteError {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::NotFound { execution, deleted: _ } => Self::NotFound { execution },
+            ReadError::NotFound { execution, deleted } => Self::NotFound { execution, deleted },
             ReadError::Failed => Self::Failed,
             ReadError::Closing => Self::Closing,
             other => Self::Read(other),

@@ -40,7 +40,8 @@ pub const QUEUE_REQUESTS_MAX: usize = 65_536;
 pub const QUEUE_BYTES_MAX: usize = 64 * MIB;
 /// What an event takes in the queue besides its bytes, so that many empty ones count too.
 pub const QUEUE_EVENT_OVERHEAD_BYTES: usize = 96;
-/// How long a caller waits for a place in the queue, in milliseconds; then `WriteError::Busy`.
+/// How long a caller waits for a place in the queue, in milliseconds, and how long the writer waits for
+/// the sealer when [`UNSEALED_BYTES_MAX`] is met; then `WriteError::Busy`.
 pub const QUEUE_WAIT_MAX_MS: u64 = 5_000;
 /// Events the writer takes into one commit; what is left waits for the next one.
 pub const COMMIT_EVENTS_MAX: usize = 4_096;
@@ -59,13 +60,16 @@ pub const LIST_EXAMINED_MAX: usize = 10_000;
 pub const CLEAN_SLOTS_MAX: usize = 65_536;
 /// Journal bytes kept in memory. Older unsealed rows are read from the file.
 pub const JOURNAL_CACHE_BYTES_MAX: usize = 32 * MIB;
+/// What each execution with something unsealed counts for in the three bounds that follow, besides its
+/// bytes: its head is in memory meanwhile, and a start makes it anew.
+pub const UNSEALED_EXECUTION_BYTES: usize = 512;
 /// Unsealed bytes at which sealing starts.
 pub const SEAL_START_BYTES: usize = 32 * MIB;
 /// Unsealed bytes from which the writer delays each commit, so that the sealer can keep up.
-pub const BACK_PRESSURE_BYTES: usize = 128 * MIB;
+pub const BACK_PRESSURE_BYTES: usize = 64 * MIB;
 /// Unsealed bytes above which nothing is written until the sealer has caught up; appends wait
-/// in the queue meanwhile.
-pub const UNSEALED_BYTES_MAX: usize = 256 * MIB;
+/// in the queue meanwhile, see [`QUEUE_WAIT_MAX_MS`].
+pub const UNSEALED_BYTES_MAX: usize = 128 * MIB;
 /// Raw bytes of one sealed generation, the commit that passes it included.
 pub const GENERATION_BYTES_MAX: usize = 16 * MIB;
 /// Raw bytes of one chunk; a single larger record makes a chunk of its own.

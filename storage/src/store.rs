@@ -275,7 +275,7 @@ pub struct StoreStats {
     pub tail_position: Position,
     /// Journal bytes that are not sealed yet.
     pub unsealed_bytes: u64,
-    /// Bytes of the journal file in use.
+    /// Bytes of the rows in the journal; rows that were sealed before the start do not count.
     pub journal_bytes: u64,
     /// Bytes of the archive file in use.
     pub archive_bytes: u64,

@@ -6,8 +6,10 @@
 mod support;
 
 mod verbs;
+mod lists;
 mod watch;
 mod agent;
 mod run;
 mod demo;
 mod scripted;
+mod json;

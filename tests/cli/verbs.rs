@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use super::support::{Daemon, Running, eventually, finish, numbers, seqs, tapeline};
+use super::support::{Daemon, eventually, finish, numbers, seqs, tapeline};
 
 #[test]
 fn what_is_created_can_be_appended_to_shown_listed_and_deleted() {
@@ -192,20 +192,26 @@ fn a_trimmed_log_begins_at_its_floor_and_its_watchers_are_told_of_the_gap() {
 }
 
 #[test]
-fn watchers_and_figures_are_shown() {
+fn whoever_starts_below_the_floor_is_told_once_what_is_no_longer_kept() {
     let daemon = Daemon::start();
     daemon.ok(&["create", "e1"]);
-    let watch = Running::start(&mut daemon.command(&["watch", "e1", "-o", "json"]));
-    watch.wait_for_lines(1);
-    let listed = daemon.ok(&["watchers", "-o", "json"]).json();
-    assert_eq!(listed.len(), 1);
-    assert_eq!((&listed[0]["execution_id"], &listed[0]["cursor_seq"]), (&"e1".into(), &1.into()));
-    assert!(daemon.ok(&["watchers", "e1"]).text().contains("e1"));
-    assert_eq!(daemon.ok(&["watchers", "other"]).text(), "");
-
-    let stats = daemon.ok(&["stats", "-o", "json"]).json();
-    assert_eq!((&stats[0]["watchers"], &stats[0]["tail_position"]), (&1.into(), &1.into()));
-    assert!(daemon.ok(&["stats"]).text().contains("has room"));
+    daemon.append_numbers("e1", 0..9);
+    daemon.ok(&["trim", "e1", "--floor", "5"]);
+    for (args, said) in [
+        (&[][..], Some("events 1 to 4 are no longer kept\n")),
+        (&["--tail", "100"], Some("events 1 to 4 are no longer kept\n")),
+        (&["--tail", "7"], Some("event 4 is no longer kept\n")),
+        (&["--since", "1h"], Some("events 1 to 4 are no longer kept; some of them may belong here\n")),
+        (&["--after", "2"], Some("events 3 to 4 are no longer kept\n")),
+        (&["--after", "2", "-o", "raw"], Some("events 3 to 4 are no longer kept\n")),
+        (&["--after", "4"], None),
+        (&["--tail", "6"], None),
+        (&["--since", "2100-01-01T00:00:00Z"], None),
+    ] {
+        let shown = daemon.ok(&[&["watch", "e1", "--no-follow"][..], args].concat());
+        let expected = said.map(|said| format!("tapeline: {said}")).unwrap_or_default();
+        assert_eq!(shown.stderr, expected, "{args:?}");
+    }
 }
 
 #[test]

@@ -61,7 +61,7 @@ async fn a_field_that_breaks_a_rule_is_named_by_every_rpc() {
         assert_eq!(invalid_field(admin.trim_execution(trim).await), "execution_id");
         if !id.is_empty() {
             assert_eq!(invalid_field(client.create_execution(creation(id)).await), "execution_id");
-            let list = ListWatchersRequest { execution_id };
+            let list = ListWatchersRequest { execution_id, ..ListWatchersRequest::default() };
             assert_eq!(invalid_field(admin.list_watchers(list).await), "execution_id");
         }
     }

@@ -43,6 +43,9 @@ async fn a_full_disk_refuses_writes_while_reads_and_watches_go_on_and_is_left_wi
     let delete = DeleteExecutionRequest { execution_id: "one".into() };
     refused(client.clone().delete_execution(delete).await, code, reason).says([]);
     let stats = async || admin.clone().get_stats(GetStatsRequest {}).await.expect("fine").into_inner();
+    // More than the least that is needed, but not clearly: who went on now would soon stop again.
+    daemon.script(&format!("free {}", 40 << 20));
+    refused(client.clone().append(batch("one", vec![custom("y")])).await, code, reason).says([]);
     assert!(stats().await.disk_full, "the script has taken effect");
     let again = client.clone().append(produced("one", ("p", 1, 0), vec![custom("x")])).await;
     assert!(again.expect("what was written is recognised").into_inner().duplicate);
@@ -53,6 +56,12 @@ async fn a_full_disk_refuses_writes_while_reads_and_watches_go_on_and_is_left_wi
     let room = async || client.clone().append(produced("one", ("p", 1, 1), vec![custom("z")])).await.is_ok();
     eventually("there is room again", room).await;
     assert!(!stats().await.disk_full);
+    let log = daemon.log();
+    let said = |what: &str| {
+        let of_journal = log.lines().filter(|line| line.contains("file=Journal"));
+        of_journal.filter(|line| line.contains(what)).count()
+    };
+    assert_eq!((said("nothing new is written"), said("writing goes on"), said("")), (1, 1, 2), "{log}");
     watch.events_until(2, 3).await;
     other.events_until(2, 3).await;
 }

@@ -8,6 +8,7 @@ mod stream;
 mod wire;
 mod api;
 mod listing;
+mod watchers;
 mod producers;
 mod append_stream;
 mod errors;

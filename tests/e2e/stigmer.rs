@@ -150,7 +150,7 @@ async fn subscribers_are_among_the_watchers_that_are_listed() {
     let (mut command, query) = clients(&daemon);
     let id = created(&mut command, "one").await;
     let listed = async || {
-        let request = ListWatchersRequest { execution_id: id.clone() };
+        let request = ListWatchersRequest { execution_id: id.clone(), ..ListWatchersRequest::default() };
         daemon.admin().list_watchers(request).await.expect("it is valid").into_inner().watchers
     };
     let mut states = subscribe(&query, &id).await;

@@ -11,4 +11,5 @@ mod producer;
 mod kill;
 mod stopped;
 mod many;
+mod silent;
 mod ended;

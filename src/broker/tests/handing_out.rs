@@ -33,6 +33,19 @@ fn span(slice: &Slice) -> (u64, u64) {
 }
 
 #[tokio::test]
+async fn a_panic_of_the_thread_is_told_with_its_words_and_keeps_nobody_waiting() {
+    let broker = Broker::start_panicking();
+    let failed = broker.failed();
+    let one = execution("one");
+    for seq in 1..=3 {
+        broker.hook().committed(&commit(vec![appended(&one, seq, seq, Phase::Pending)]));
+    }
+    assert_eq!(timeout(Duration::from_secs(10), failed).await.expect("it is told"), "scripted");
+    assert_eq!(broker.failed().await, "scripted", "also to those who ask later");
+    broker.stop();
+}
+
+#[tokio::test]
 async fn appends_of_one_commit_to_one_execution_are_one_slice() {
     let broker = Broker::start().expect("a thread is to be had");
     let (one, two) = (execution("one"), execution("two"));

@@ -65,3 +65,34 @@ fn a_watch_that_waits_for_a_creation_is_bound_to_no_store() {
     place.resume(&mut request);
     assert_eq!((request.store_id.as_str(), request.start), ("", None));
 }
+
+/// A watch of a daemon that is not there, asked again and again until it gives up.
+async fn given_up(mut follow: Follow) -> (Duration, CliError) {
+    let begun = Instant::now();
+    loop {
+        match follow.next().await {
+            Ok(Step::Reconnecting(_)) => {}
+            Ok(other) => panic!("nobody is there to say {other:?}"),
+            Err(error) => return (begun.elapsed(), error),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_that_is_not_there_is_tried_to_the_end_of_the_time_and_then_once_more() {
+    let client = Client::new(&crate::cli::client::AddrArgs::at("http://127.0.0.1:1")).expect("an address");
+    let follow = || Follow::new(client.clone(), WatchRequest::default());
+    let (took, error) = given_up(follow()).await;
+    assert!(took >= FIRST_CONNECT_MAX, "{took:?}");
+    assert!(matches!(error, CliError::Unreachable { .. }), "{error:?}");
+
+    let patience = Duration::from_secs(77);
+    let mut greeted = follow().reconnect_max(patience);
+    greeted.place.greeted = true;
+    let (took, error) = given_up(greeted).await;
+    assert!(took >= patience, "{took:?}");
+    assert!(matches!(error, CliError::Lost { after, .. } if after >= patience), "{error:?}");
+
+    let (took, _) = given_up(follow().reconnect_max(Duration::ZERO)).await;
+    assert!(took < FIRST_CONNECT_MAX, "nobody wanted it to be tried again: {took:?}");
+}

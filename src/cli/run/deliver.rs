@@ -11,10 +11,12 @@ use tokio::time::Instant;
 use tonic::{Response, Status};
 
 use super::spool::Spool;
-use crate::cli::client::{Client, Pauses, timed};
+use crate::cli::client::{Client, timed};
 use crate::cli::exit::CliError;
-use crate::cli::limits::{DELIVER_MAX, IMPATIENT_CALL_MAX, PAUSE_MAX};
+use crate::cli::limits::{DELIVER_MAX, IMPATIENT_CALL_MAX, QUIET_MAX};
 use crate::cli::output::talk;
+use crate::cli::patience::Pauses;
+use crate::cli::printable::printable_line;
 use crate::proto::v1::{CreateExecutionRequest, Execution};
 
 /// How far the run is, for the delivery.
@@ -49,6 +51,8 @@ pub(super) struct Delivery {
     /// Whether the end of the program was seen.
     ended: bool,
     away: bool,
+    /// Whether the user knows that it is the daemon that is waited for.
+    told: bool,
 }
 
 /// Why one request was given up.
@@ -60,7 +64,7 @@ enum Stop {
 impl Delivery {
     /// A delivery that follows the state of the run.
     pub(super) fn new(client: Client, spool: Arc<Spool>, state: watch::Receiver<RunState>) -> Self {
-        Self { client, spool, state, alive: Instant::now(), ended: false, away: false }
+        Self { client, spool, state, alive: Instant::now(), ended: false, away: false, told: false }
     }
 
     /// Delivers until there is nothing left. `create` is what is still to be created.
@@ -82,7 +86,12 @@ impl Delivery {
         loop {
             let batch = match self.spool.next().await {
                 Ok(Some(batch)) => batch,
-                Ok(None) => return Delivered::All,
+                Ok(None) => {
+                    if self.told {
+                        talk("everything is delivered");
+                    }
+                    return Delivered::All;
+                }
                 Err(error) => {
                     return Delivered::Refused(CliError::local("cannot read the spool file", error));
                 }
@@ -102,16 +111,11 @@ impl Delivery {
     {
         let mut pauses = Pauses::default();
         loop {
-            let answered = tokio::select! {
-                answered = attempt() => answered,
-                // Whatever became of it: it is kept, and delivered later under the same number.
-                () = given_up(self.state.clone()) => return Err(Stop::Away),
-            };
-            let error = match answered {
+            let error = match self.answer(attempt()).await? {
                 Ok(response) => {
                     self.alive = Instant::now();
                     if std::mem::take(&mut self.away) {
-                        talk("the daemon is back; what was kept is delivered");
+                        talk("the daemon is back; what was kept is being delivered");
                     }
                     return Ok(response.into_inner());
                 }
@@ -125,7 +129,27 @@ impl Delivery {
             if !std::mem::replace(&mut self.away, true) {
                 talk(&format!("{error}; the output is kept and delivered later"));
             }
-            self.pause(pauses.next().max(asked.min(PAUSE_MAX))).await?;
+            self.pause(pauses.next(asked, self.left()).ok_or(Stop::Away)?).await?;
+        }
+    }
+
+    /// Waits for an answer, as long as the user and the end of the program leave time for it. Whatever
+    /// becomes of a request that was given up: it is kept, and delivered later under the same number.
+    async fn answer<T>(&mut self, attempt: impl Future<Output = T>) -> Result<T, Stop> {
+        let given_up = given_up(self.state.clone());
+        let ended = reached(self.state.clone(), RunState::Ended);
+        tokio::pin!(attempt, given_up, ended);
+        loop {
+            tokio::select! {
+                answered = &mut attempt => return Ok(answered),
+                () = &mut given_up => return Err(Stop::Away),
+                () = &mut ended, if !self.ended => self.see_end(),
+                () = tokio::time::sleep_until(self.alive + QUIET_MAX), if self.ended && !self.told => self.tell(),
+                // The last attempt is begun at the end of that time, and gets some of its own.
+                () = tokio::time::sleep_until(self.alive + DELIVER_MAX + IMPATIENT_CALL_MAX), if self.ended => {
+                    return Err(Stop::Away);
+                }
+            }
         }
     }
 
@@ -134,11 +158,13 @@ impl Delivery {
         let until = Instant::now() + pause;
         loop {
             let state = *self.state.borrow_and_update();
-            if state != RunState::Running && !std::mem::replace(&mut self.ended, true) {
-                self.alive = Instant::now();
+            match state {
+                RunState::Running => {}
+                RunState::Ended => self.see_end(),
+                RunState::GiveUp => return Err(Stop::Away),
             }
-            if state == RunState::GiveUp || (self.ended && self.alive.elapsed() > DELIVER_MAX) {
-                return Err(Stop::Away);
+            if self.ended && !self.told {
+                self.tell();
             }
             tokio::select! {
                 () = tokio::time::sleep_until(until) => return Ok(()),
@@ -146,15 +172,43 @@ impl Delivery {
             }
         }
     }
+
+    /// From now on the user waits, and the daemon only for a while.
+    fn see_end(&mut self) {
+        if !std::mem::replace(&mut self.ended, true) {
+            self.alive = Instant::now();
+        }
+    }
+
+    /// How long the daemon is still waited for.
+    fn left(&self) -> Duration {
+        if self.ended { DELIVER_MAX.saturating_sub(self.alive.elapsed()) } else { Duration::MAX }
+    }
+
+    /// Says what the user waits for, and how long that may take.
+    fn tell(&mut self) {
+        self.told = true;
+        let seconds = self.left().as_secs_f64().ceil();
+        talk(&format!(
+            "the program has ended; waiting up to {seconds} s for the daemon at {} to take the rest of its \
+             output (Ctrl-C keeps it for later)",
+            self.client.addr()
+        ));
+    }
 }
 
 /// Resolves when the user does not want to wait and the daemon had its time.
-async fn given_up(mut state: watch::Receiver<RunState>) {
-    if state.wait_for(|state| *state == RunState::GiveUp).await.is_err() {
+async fn given_up(state: watch::Receiver<RunState>) {
+    reached(state, RunState::GiveUp).await;
+    tokio::time::sleep(IMPATIENT_CALL_MAX).await;
+}
+
+/// Resolves when the run is as far as that.
+async fn reached(mut state: watch::Receiver<RunState>, wanted: RunState) {
+    if state.wait_for(|state| *state >= wanted).await.is_err() {
         // The run is gone and has not said so.
         std::future::pending::<()>().await;
     }
-    tokio::time::sleep(IMPATIENT_CALL_MAX).await;
 }
 
 /// An execution that was created by this run, and not one that has been run already.
@@ -164,6 +218,6 @@ pub(super) fn unused(execution: &Execution) -> Result<(), CliError> {
     }
     Err(CliError::Usage(format!(
         "the execution {} exists and has events; a run needs a new id",
-        execution.id
+        printable_line(&execution.id)
     )))
 }

@@ -34,7 +34,7 @@ async fn a_slow_watcher_hears_that_it_fell_behind_gets_everything_and_is_live_ag
 
     house.append("run", vec![output(b"live")]).await;
     assert!(matches!(client.frame().await, Frame::Events(_)));
-    assert_eq!(house.watches.list(None)[0].state, WatcherState::Live);
+    assert_eq!(house.watches.list(None, 0, 9)[0].state, WatcherState::Live);
 }
 
 #[tokio::test]

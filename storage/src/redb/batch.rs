@@ -22,9 +22,9 @@ pub(super) struct Context<'a> {
     pub(super) rules: &'a dyn Rules,
     pub(super) commit: u64,
     pub(super) now_ns: u64,
-    /// Whether there is room on the disk. Without it nothing is written, and what was written before
-    /// is still recognised.
-    pub(super) may_write: bool,
+    /// Whether there is room for more, and if not why. Then nothing is written, and what was written
+    /// before is still recognised.
+    pub(super) room: Result<(), WriteError>,
 }
 
 /// Requests of one commit.
@@ -104,12 +104,15 @@ impl<'a> Batch<'a> {
     fn present(&mut self, slot: &Arc<Slot>) -> Result<Arc<Head>, WriteError> {
         match self.state(slot) {
             State::Present(head) => Ok(head),
-            State::Absent | State::Deleted { .. } => Err(WriteError::NotFound { execution: slot.id.clone() }),
+            gone @ (State::Absent | State::Deleted { .. }) => Err(WriteError::NotFound {
+                execution: slot.id.clone(),
+                deleted: matches!(gone, State::Deleted { .. }),
+            }),
         }
     }
 
     fn room(&self) -> Result<(), WriteError> {
-        if self.context.may_write { Ok(()) } else { Err(WriteError::DiskFull) }
+        self.context.room.clone()
     }
 
     fn create(&mut self, slot: &Arc<Slot>, request: CreateRequest) -> Result<CreateOutcome, WriteError> {

@@ -3,6 +3,7 @@
 
 mod error;
 mod files;
+mod format;
 mod journal;
 mod archive;
 mod admit;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::error::EngineError;
 use super::runs::{event_at, read_place};
 use super::shared::{OpenFiles, Shared};
-use super::slots::Slot;
+use super::slots::{Slot, State};
 use super::unsealed::{Place, Run, mark};
 use crate::{AppendOutcome, BatchSpan, Head, Producer, WriteError};
 
@@ -18,15 +18,22 @@ pub(super) async fn look_up(
     digest: u128,
 ) -> Result<AppendOutcome, WriteError> {
     let id = &slot.id;
-    let head = slot.head().ok_or_else(|| WriteError::NotFound { execution: id.clone() })?;
+    let gone = || {
+        let deleted = matches!(slot.state(), State::Deleted { .. });
+        WriteError::NotFound { execution: id.clone(), deleted }
+    };
+    let head = slot.head().ok_or_else(gone)?;
     let (number, wanted, reader) = (head.number, producer.clone(), shared.clone());
     let found = shared.blocking(id, move |files| find(&reader, files, number, &wanted)).await?;
     // What was found may have been trimmed meanwhile; the newest head says so.
-    let head = slot.head().ok_or_else(|| WriteError::NotFound { execution: id.clone() })?;
+    let head = slot.head().ok_or_else(gone)?;
     match found {
         Some((same, span)) if same == digest => Ok(duplicate(&head, producer, span)),
         Some(_) => Err(conflict(&head, producer)),
         // The index hears of a trim and of a deletion before the head does.
+        None if shared.unsealed.is_deleted(number) => {
+            Err(WriteError::NotFound { execution: id.clone(), deleted: true })
+        }
         None if head.floor_seq > 1 || shared.unsealed.hides(number, 1) => {
             Ok(duplicate(&head, producer, trimmed_span()))
         }

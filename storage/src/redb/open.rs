@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
-use super::archive::{Archive, ArchiveOpenError};
+use super::archive::Archive;
 use super::error::EngineError;
 use super::failure::Failure;
 use super::files::{self, Files};
-use super::journal::{Journal, JournalOpenError};
+use super::format::{FORMAT, FormatError};
+use super::journal::Journal;
 use super::queue::{Message, Queue, Shut};
 use super::recover::{Recovered, recover};
 use super::sealer::Sealer;
@@ -95,8 +96,10 @@ impl RedbStore {
         let files = options.open_files()?;
         let OpenOptions { path, rules, hook, clock, seal_plan, .. } = options;
         let Files { store_id, journal, archive, journal_space, archive_space, sidecar, dir } = files;
-        let archive = Archive::open(archive, store_id).map_err(|error| archive_error(&path, error))?;
-        let journal = Journal::open(journal, store_id).map_err(|error| journal_error(&path, error))?;
+        let archive =
+            Archive::open(archive, store_id).map_err(|error| format_error(&path, "archive", error))?;
+        let journal =
+            Journal::open(journal, store_id).map_err(|error| format_error(&path, "journal", error))?;
         let recovered = recover(&journal, &archive).map_err(|error| engine_error(&path, error))?;
         let Recovered { next, slots, unsealed, executions, sealed_row } = recovered;
         let tail_position = next.position - 1;
@@ -229,22 +232,15 @@ fn engine_error(path: &Path, error: EngineError) -> OpenError {
     }
 }
 
-fn archive_error(path: &Path, error: ArchiveOpenError) -> OpenError {
+/// `name` says which of the two files it is.
+fn format_error(path: &Path, name: &str, error: FormatError) -> OpenError {
     match error {
-        ArchiveOpenError::NewerFormat { found } => {
-            OpenError::NewerFormat { path: path.to_owned(), found, supported: super::archive::FORMAT }
+        FormatError::Newer { found } => {
+            OpenError::NewerFormat { path: path.to_owned(), found, supported: FORMAT }
         }
-        ArchiveOpenError::Engine(error) => engine_error(path, error),
-        error @ ArchiveOpenError::OtherStore { .. } => damaged(path, error),
-    }
-}
-
-fn journal_error(path: &Path, error: JournalOpenError) -> OpenError {
-    match error {
-        JournalOpenError::NewerFormat { found } => {
-            OpenError::NewerFormat { path: path.to_owned(), found, supported: super::archive::FORMAT }
+        FormatError::Engine(error) => engine_error(path, error),
+        FormatError::OtherStore { found } => {
+            damaged(path, format!("the {name} belongs to the store {found}"))
         }
-        JournalOpenError::Engine(error) => engine_error(path, error),
-        error @ JournalOpenError::OtherStore { .. } => damaged(path, error),
     }
 }

@@ -81,7 +81,7 @@ impl Sealer {
 
     /// Seals one generation, if so many bytes are unsealed; else frees something.
     fn round(&mut self, start_bytes: usize) -> Round {
-        if (self.shared.unsealed.bytes() as usize) < start_bytes {
+        if self.shared.unsealed.weight() < start_bytes {
             return if self.cleaning_left { self.clean() } else { Round::Nothing };
         }
         match seal_oldest(&self.shared) {

@@ -23,7 +23,8 @@ pub(super) struct OpenFiles {
     pub(super) dir: DirGuard,
 }
 
-/// When to seal, and what happens when that takes too long.
+/// When to seal, and what happens when that takes too long. Unsealed bytes are the weight of what is
+/// unsealed, which counts executions too.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SealPlan {
     /// Unsealed bytes at which sealing starts.

@@ -160,6 +160,11 @@ impl Unsealed {
         }
     }
 
+    /// Whether an unsealed deletion hides an execution. It may be one that no head tells of yet.
+    pub(super) fn is_deleted(&self, number: u64) -> bool {
+        matches!(self.visibility(number), Visibility::Deleted)
+    }
+
     /// The base that the last unsealed trim with a base left.
     pub(super) fn base(&self, number: u64) -> Option<Bytes> {
         self.read().base(number)
@@ -184,6 +189,11 @@ impl Unsealed {
     /// Bytes of all record frames in here.
     pub(super) fn bytes(&self) -> u64 {
         self.read().bytes()
+    }
+
+    /// What the bounds on the unsealed count: these bytes, and a share for each execution.
+    pub(super) fn weight(&self) -> usize {
+        self.read().weight()
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Index> {

@@ -3,19 +3,22 @@
 //!
 //! It never reads the archive and never waits for a caller.
 
+mod pressure;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::batch::{Batch, Context};
-use super::queue::{Item, Message, Shut};
-use super::shared::{FileError, SealPlan, Shared};
+use super::queue::{Item, Message};
+use super::shared::{FileError, Shared};
 use super::unsealed::NewCommit;
-use crate::limits::{COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX, QUEUE_WAIT_MAX_MS};
+use crate::limits::{COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX};
 use crate::{Commit, Position, WriteError};
+use pressure::Pressure;
 
 /// Between so many waiting requests the writer waits a moment for more, as long as more come.
 const LINGER_REQUESTS: std::ops::RangeInclusive<usize> = 2..=256;
@@ -27,8 +30,6 @@ const REMOVE_EVERY_COMMITS: u64 = 16;
 const IDLE: Duration = Duration::from_millis(50);
 /// How long it sleeps when there is nothing to do at all.
 const SLEEP: Duration = Duration::from_secs(1);
-/// The longest delay of one commit under back-pressure.
-const DELAY_MAX: Duration = Duration::from_millis(20);
 
 /// Where the journal goes on.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +48,7 @@ pub(super) struct Writer {
     /// Taken from the queue, but too much for the last commit.
     left: Option<Item>,
     stopping: bool,
+    pressure: Pressure,
     /// The last row that is known to be removed.
     removed_row: u64,
     commits_since_removal: u64,
@@ -54,20 +56,21 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, receiver: Receiver<Message>, next: Next) -> Self {
-        let (left, stopping) = (None, false);
+        let (left, stopping, pressure) = (None, false, Pressure::default());
         // Rows that were sealed before the start may still be there.
         let (removed_row, commits_since_removal) = (0, 0);
-        Self { shared, receiver, next, left, stopping, removed_row, commits_since_removal }
+        Self { shared, receiver, next, left, stopping, pressure, removed_row, commits_since_removal }
     }
 
     /// Writes until the queue is shut and empty, or the store has failed.
     pub(super) fn run(&mut self) {
         while let Some(items) = self.collect() {
-            if let Err(error) = self.may_go_on() {
-                items.into_iter().for_each(|item| item.job.refuse(error.clone()));
+            let room = self.pressure.wait_for_room(&self.shared);
+            if self.shared.failure.is_failed() {
+                items.into_iter().for_each(|item| item.job.refuse(WriteError::Failed));
                 continue;
             }
-            self.commit(items);
+            self.commit(items, room);
         }
     }
 
@@ -125,41 +128,14 @@ impl Writer {
         self.receiver.recv_timeout(LINGER).ok()
     }
 
-    /// Waits while too much is unsealed. Refuses if the store has failed or there is no end of the wait.
-    fn may_go_on(&self) -> Result<(), WriteError> {
-        let deadline = Instant::now() + Duration::from_millis(QUEUE_WAIT_MAX_MS);
-        let SealPlan { delay_bytes, stop_bytes, .. } = self.shared.seal_plan;
-        loop {
-            if self.shared.failure.is_failed() {
-                return Err(WriteError::Failed);
-            }
-            let unsealed = self.shared.unsealed.bytes() as usize;
-            // What is in the queue when the store is closed is little, and whoever closes it waits.
-            if unsealed < delay_bytes || self.shared.queue.reason() == Some(Shut::Closing) {
-                return Ok(());
-            }
-            if unsealed < stop_bytes {
-                let share = (unsealed - delay_bytes) as f64 / (stop_bytes - delay_bytes) as f64;
-                self.shared.signals.wait_for_sealed(DELAY_MAX.mul_f64(share));
-                return Ok(());
-            }
-            if !self.shared.archive_space.may_write() {
-                return Err(WriteError::DiskFull);
-            }
-            if Instant::now() >= deadline {
-                return Err(WriteError::Busy);
-            }
-            self.shared.signals.wait_for_sealed(IDLE);
-        }
-    }
-
-    fn commit(&mut self, items: Vec<Item>) {
+    fn commit(&mut self, items: Vec<Item>, room: Result<(), WriteError>) {
         let shared = self.shared.clone();
+        let on_disk = || shared.journal_space.may_write().then_some(()).ok_or(WriteError::DiskFull);
         let context = Context {
             rules: &*shared.rules,
             commit: self.next.commit,
             now_ns: shared.clock.now_ns(),
-            may_write: shared.journal_space.may_write(),
+            room: room.and_then(|()| on_disk()),
         };
         let mut batch = Batch::new(context, self.next.position, self.next.number);
         items.into_iter().for_each(|item| batch.take(item));
@@ -223,7 +199,7 @@ impl Writer {
         shared.sidecar.note(tail_position);
         shared.hook.committed(&Arc::new(Commit { slices, tail_position }));
         answers.send();
-        if shared.unsealed.bytes() as usize >= shared.seal_plan.start_bytes {
+        if shared.unsealed.weight() >= shared.seal_plan.start_bytes {
             shared.signals.enough();
         }
     }

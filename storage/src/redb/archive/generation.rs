@@ -144,7 +144,7 @@ impl Loading {
         }
         self.check(&header)?;
         let raw = self.tables.expand(&chunk)?;
-        let index = u32::try_from(self.generation.chunks.len()).expect("a generation is at most 256 MiB");
+        let index = u32::try_from(self.generation.chunks.len()).expect("a generation is at most 128 MiB");
         for event in header.events(&raw) {
             let (offset, event) = event?;
             if event.seq >= floor_seq {

@@ -40,39 +40,18 @@ pub(crate) use heads::Archived;
 pub(crate) use list::Candidates;
 pub(crate) use seal::{SealInput, SealOutcome};
 pub(crate) use units::{Gate, SealError, SealPaused};
-pub(crate) use value::{FORMAT, Meta, decode_format, encode_format};
+pub(crate) use value::Meta;
 
 use super::error::EngineError;
+use super::format::{FORMAT_KEY, FormatError, check_format, encode_format};
 use crate::limits::GENERATIONS_CACHED_MAX;
-use crate::record::{RecordError, VERSION};
 use crate::{BatchSpan, ExecutionId, Head, ListQuery, PageSize, Producer, Seq, StoreId, StoredEvent};
 use cache::SharedCache;
 use generation::Generation;
 use schema::{META, Tables};
 use units::{Budget, Units};
 
-const FORMAT_KEY: &str = "format";
 const STATE_KEY: &str = "state";
-
-/// Why a file is not the archive of a store.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ArchiveOpenError {
-    /// It was written by a newer version of the program.
-    #[error("the archive has format version {found}")]
-    NewerFormat {
-        /// The version in the file.
-        found: u32,
-    },
-    /// It belongs to another store.
-    #[error("the archive belongs to the store {found}")]
-    OtherStore {
-        /// The store in the file.
-        found: StoreId,
-    },
-    /// redb failed, or what the file says of itself is damaged.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-}
 
 /// The archive of one store. Shared by all readers and the sealer.
 #[derive(Debug)]
@@ -102,7 +81,7 @@ impl Archive {
     }
 
     /// Takes an opened database that `init` has made an archive.
-    pub(crate) fn open(db: Database, store_id: StoreId) -> Result<Self, ArchiveOpenError> {
+    pub(crate) fn open(db: Database, store_id: StoreId) -> Result<Self, FormatError> {
         check_format(&db, store_id)?;
         let meta = read_meta(&db)?;
         Ok(Self {
@@ -227,23 +206,6 @@ impl Archive {
 
     fn set_meta(&self, meta: Meta) {
         *self.meta.write().unwrap_or_else(PoisonError::into_inner) = meta;
-    }
-}
-
-fn check_format(db: &Database, store_id: StoreId) -> Result<(), ArchiveOpenError> {
-    let damaged = |what: &str| ArchiveOpenError::Engine(EngineError::corrupt(0, 0, 0, what));
-    let txn = db.begin_read().map_err(EngineError::from)?;
-    let meta = txn.open_table(META).map_err(EngineError::from)?;
-    let row = meta.get(FORMAT_KEY).map_err(EngineError::from)?;
-    let row = row.ok_or_else(|| damaged("the format is missing"))?;
-    match decode_format(row.value()) {
-        Err(RecordError::Version(found)) if found > VERSION => {
-            Err(ArchiveOpenError::NewerFormat { found: u32::from(found) })
-        }
-        Err(error) => Err(damaged(&format!("the format: {error}"))),
-        Ok((found, _)) if found > FORMAT => Err(ArchiveOpenError::NewerFormat { found }),
-        Ok((_, found)) if found != store_id => Err(ArchiveOpenError::OtherStore { found }),
-        Ok(_) => Ok(()),
     }
 }
 

@@ -5,6 +5,7 @@
 use redb::{ReadTransaction, Table, TableDefinition, WriteTransaction};
 
 use super::super::error::EngineError;
+pub(super) use super::super::format::META;
 
 type Rows<K> = TableDefinition<'static, K, &'static [u8]>;
 type Marks<K> = TableDefinition<'static, K, ()>;
@@ -14,8 +15,6 @@ pub(super) type RowsMut<'txn, K> = Table<'txn, K, &'static [u8]>;
 /// A table in a write transaction, without values.
 pub(super) type MarksMut<'txn, K> = Table<'txn, K, ()>;
 
-/// Key: `"format"` or `"state"`. Value: format and store id; or [`super::value::Meta`].
-pub(super) const META: Rows<&str> = TableDefinition::new("meta");
 /// Key: number of an execution. Value: its head, at `sealed_row` unless `before` says otherwise.
 pub(super) const HEADS: Rows<u64> = TableDefinition::new("heads");
 /// Key: number of an execution that a sealing in several durable commits is changing.

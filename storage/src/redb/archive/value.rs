@@ -1,13 +1,10 @@
-//! The small values of the archive: meta, ids, generations, bases, heads before a sealing.
+//! The small values of the archive: its state, ids, generations, bases, heads before a sealing.
 //! The structs with `Body` in their name are the format: never reorder or change their fields.
 
 use bincode::{BorrowDecode, Encode};
 
 use crate::record::{Kind, RecordError, decode_head, decode_value, encode_frame, encode_head};
-use crate::{Head, Position, StoreId};
-
-/// The version of both files' tables.
-pub(crate) const FORMAT: u32 = 1;
+use crate::{Head, Position};
 
 /// What the archive says of itself. Moves only in the commit that closes a sealing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,12 +54,6 @@ pub(super) struct BasePart<'a> {
 }
 
 #[derive(Encode, BorrowDecode)]
-struct FormatBody {
-    format: u32,
-    store_id: [u8; 16],
-}
-
-#[derive(Encode, BorrowDecode)]
 struct StateBody {
     sealed_row: u64,
     sealed_position: u64,
@@ -108,18 +99,6 @@ fn frame(kind: Kind, body: &impl Encode) -> Vec<u8> {
 
 fn misplaced() -> RecordError {
     RecordError::Body("the value stands under another key".to_owned())
-}
-
-/// The format row: its version, and the store the file belongs to.
-/// What a file says of itself: its format and its store.
-pub(crate) fn encode_format(store_id: StoreId) -> Vec<u8> {
-    frame(Kind::Meta, &FormatBody { format: FORMAT, store_id: store_id.0.to_le_bytes() })
-}
-
-/// Reads what [`encode_format`] wrote.
-pub(crate) fn decode_format(bytes: &[u8]) -> Result<(u32, StoreId), RecordError> {
-    let FormatBody { format, store_id } = decode_value(Kind::Meta, bytes)?;
-    Ok((format, StoreId(u128::from_le_bytes(store_id))))
 }
 
 impl Meta {
@@ -227,7 +206,6 @@ mod tests {
 
         #[test]
         fn arbitrary_bytes_are_no_value_and_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            prop_assert!(decode_format(&bytes).is_err());
             prop_assert!(Meta::decode(&bytes).is_err());
             prop_assert!(IdRow::decode(&bytes).is_err());
             prop_assert!(GenerationRow::decode(1, &bytes).is_err());

@@ -40,8 +40,11 @@ impl Ballast {
         Ok(found.len() >= bytes && found.blocks() * 512 >= bytes)
     }
 
-    /// Allocates it. An error leaves nothing allocated.
+    /// Allocates it, unless it is whole. An error leaves nothing allocated.
     pub(super) fn make(&self) -> io::Result<()> {
+        if self.is_whole()? {
+            return Ok(());
+        }
         self.allocate().inspect_err(|_| {
             // What was allocated so far is worth nothing. If this fails too, the next try finds it.
             let _ = rustix::fs::ftruncate(&self.file, 0);

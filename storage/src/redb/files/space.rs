@@ -31,8 +31,11 @@ const BALLAST_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Space {
     disk: Arc<dyn Disk>,
     place: Place,
-    /// Whether the ballast is not whole. Changes only while `turn` is held.
+    /// Whether nothing new may be written: the ballast was not whole or little was free, and there was
+    /// not enough room again since. Set by whoever sees it, cleared only while `turn` is held.
     full: AtomicBool,
+    /// Whether the log says that nothing new is written; it says so once, and once that it goes on.
+    told: AtomicBool,
     ballast: Ballast,
     /// Held while the ballast is thrown off or made. Nothing is locked while waiting for it.
     turn: Mutex<()>,
@@ -48,13 +51,39 @@ impl Space {
         let ballast = Ballast::open(dir, of, name).map_err(dir.error("open", name))?;
         let whole = ballast.is_whole().map_err(dir.error("look at", name))?;
         let full = AtomicBool::new(!whole);
-        Ok(Self { disk: dir.disk.clone(), place, full, ballast, turn: Mutex::new(()) })
+        let (disk, told) = (dir.disk.clone(), AtomicBool::new(false));
+        Ok(Self { disk, place, full, told, ballast, turn: Mutex::new(()) })
     }
 
     /// Whether a new durable unit may begin; asks the file system each time, which costs about a
     /// microsecond. A unit that has begun may always finish.
+    ///
+    /// Once little is free the answer stays no until there is clearly more, so that a disk at the limit
+    /// does not take one append and refuse the next.
     pub(crate) fn may_write(&self) -> bool {
-        !self.full.load(Ordering::Acquire) && self.free_bytes().is_ok_and(|free| free >= FREE_BYTES_MIN)
+        if self.full.load(Ordering::Acquire) {
+            return false;
+        }
+        let Ok(free_bytes) = self.free_bytes() else { return false };
+        let enough = free_bytes >= FREE_BYTES_MIN;
+        if !enough {
+            self.full.store(true, Ordering::Release);
+            self.tell();
+        }
+        enough
+    }
+
+    /// Says that the disk is full, unless it was said already.
+    fn tell(&self) {
+        if !self.told.swap(true, Ordering::AcqRel) {
+            let free_bytes = self.free_bytes().unwrap_or_default();
+            tracing::warn!(
+                file = ?self.place,
+                free_bytes,
+                resume_bytes = FREE_BYTES_RESUME,
+                "the disk is full; nothing new is written until there is room"
+            );
+        }
     }
 
     /// Says that a transaction is about to begin. An error, which only a test scripts, means that
@@ -89,29 +118,34 @@ impl Space {
 
     fn throw_ballast_off(&self) {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        if !self.full.swap(true, Ordering::AcqRel) {
-            tracing::warn!(file = ?self.place, "the disk is full; nothing new is written until there is room");
-        }
+        self.full.store(true, Ordering::Release);
+        self.tell();
         if let Err(error) = self.ballast.throw_off() {
             tracing::warn!(file = ?self.place, %error, "cannot throw the ballast off");
         }
     }
 
-    /// Makes the ballast whole again if there is room for it and for something more.
+    /// Goes on when there is room for a whole ballast and for something more, and the ballast is whole.
+    ///
+    /// It looks at the room first. If that has gone again by the time `full` is cleared, the next
+    /// [`Self::may_write`] sees it and sets `full` anew, before anything is written.
     pub(super) fn recover(&self) {
-        if !self.full.load(Ordering::Acquire)
-            || !self.free_bytes().is_ok_and(|free| free >= FREE_BYTES_RESUME)
-        {
+        if !self.full.load(Ordering::Acquire) {
             return;
         }
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.make_ballast() {
-            Ok(()) => {
-                self.full.store(false, Ordering::Release);
-                tracing::info!(file = ?self.place, "there is room on the disk; the ballast is whole");
-            }
-            Err(error) => tracing::debug!(file = ?self.place, %error, "the ballast cannot be made yet"),
+        if !self.free_bytes().is_ok_and(|free| free >= FREE_BYTES_RESUME) {
+            return self.tell();
         }
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = self.make_ballast() {
+            tracing::debug!(file = ?self.place, %error, "the ballast cannot be made yet");
+            return self.tell();
+        }
+        // In this order: whoever sets `full` again says so again.
+        if self.told.swap(false, Ordering::AcqRel) {
+            tracing::info!(file = ?self.place, "there is room on the disk again; writing goes on");
+        }
+        self.full.store(false, Ordering::Release);
     }
 
     fn make_ballast(&self) -> io::Result<()> {

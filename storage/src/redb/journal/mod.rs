@@ -14,48 +14,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
 
-use super::archive::{FORMAT, decode_format, encode_format};
 use super::error::EngineError;
+use super::format::{FORMAT_KEY, FormatError, META, check_format, encode_format};
 use crate::StoreId;
-use crate::record::{RecordError, VERSION};
 use rows::{Row, cut, damaged};
 pub(crate) use scan::Next;
 
-/// Key: `"format"`. Value: format and store id, as in the archive.
-const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
 /// Key: number of a row, from 1. Value: a piece of a commit, see [`rows`].
 const ROWS: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("rows");
-const FORMAT_KEY: &str = "format";
 
 /// Rows that one transaction removes at most. More: the next one goes on.
 const REMOVED_ROWS_MAX: usize = 256;
-
-/// Why a file is not the journal of a store.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum JournalOpenError {
-    /// It was written by a newer version of the program.
-    #[error("the journal has format version {found}")]
-    NewerFormat {
-        /// The version in the file.
-        found: u32,
-    },
-    /// It belongs to another store.
-    #[error("the journal belongs to the store {found}")]
-    OtherStore {
-        /// The store in the file.
-        found: StoreId,
-    },
-    /// redb failed, or what the file says of itself is damaged.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-}
 
 /// The journal of one store.
 #[derive(Debug)]
 pub(crate) struct Journal {
     db: Database,
-    /// Bytes of the rows that are there; counted, so that asking costs nothing.
+    /// Bytes of the rows above `uncounted_row` that are there; counted, so that asking costs nothing.
     used_bytes: AtomicU64,
+    /// The last row that the start did not read, because it was sealed.
+    uncounted_row: AtomicU64,
 }
 
 /// A commit as it stands in the journal.
@@ -91,9 +69,9 @@ impl Journal {
     }
 
     /// Takes an opened database that `init` has made a journal.
-    pub(crate) fn open(db: Database, store_id: StoreId) -> Result<Self, JournalOpenError> {
+    pub(crate) fn open(db: Database, store_id: StoreId) -> Result<Self, FormatError> {
         check_format(&db, store_id)?;
-        Ok(Self { db, used_bytes: AtomicU64::new(0) })
+        Ok(Self { db, used_bytes: AtomicU64::new(0), uncounted_row: AtomicU64::new(0) })
     }
 
     /// Closes the file. Without this, dropping does the same and hides errors.
@@ -101,7 +79,8 @@ impl Journal {
         Ok(self.db.close()?)
     }
 
-    /// Bytes of the rows that are there, as far as they have been scanned or appended since the start.
+    /// Bytes of the rows that are there. Rows that were sealed before the start do not count: nobody reads
+    /// them any more, and they are the first to go.
     pub(crate) fn used_bytes(&self) -> u64 {
         self.used_bytes.load(Ordering::Relaxed)
     }
@@ -121,7 +100,7 @@ impl Journal {
         {
             let mut table = txn.open_table(ROWS)?;
             if let Some(through) = remove_through {
-                removed = remove_rows(&mut table, through)?;
+                removed = remove_rows(&mut table, through, self.uncounted_row())?;
             }
             for (row, number) in cut(commit, bytes).zip(first_row..) {
                 table.insert(number, row.as_slice())?;
@@ -139,7 +118,7 @@ impl Journal {
     pub(crate) fn remove(&self, through: u64) -> Result<Option<u64>, EngineError> {
         let mut txn = self.db.begin_write()?;
         txn.set_durability(Durability::Immediate)?;
-        let removed = remove_rows(&mut txn.open_table(ROWS)?, through)?;
+        let removed = remove_rows(&mut txn.open_table(ROWS)?, through, self.uncounted_row())?;
         txn.commit()?;
         self.count(0, removed.bytes);
         Ok(removed.through)
@@ -163,9 +142,11 @@ impl Journal {
 
     fn count(&self, added: u64, removed: u64) {
         self.used_bytes.fetch_add(added, Ordering::Relaxed);
-        // Rows that were sealed before the start were never counted.
-        let less = |used: u64| Some(used.saturating_sub(removed));
-        let _ = self.used_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        self.used_bytes.fetch_sub(removed, Ordering::Relaxed);
+    }
+
+    fn uncounted_row(&self) -> u64 {
+        self.uncounted_row.load(Ordering::Relaxed)
     }
 }
 
@@ -181,12 +162,14 @@ fn gone(part: usize, row: u64) -> Result<Option<Bytes>, EngineError> {
 #[derive(Clone, Copy, Debug, Default)]
 struct Removed {
     through: Option<u64>,
+    /// Of the rows that were counted.
     bytes: u64,
 }
 
 fn remove_rows(
     table: &mut redb::Table<'_, u64, &'static [u8]>,
     through: u64,
+    uncounted_row: u64,
 ) -> Result<Removed, EngineError> {
     let mut removed = Removed::default();
     for _ in 0..REMOVED_ROWS_MAX {
@@ -196,24 +179,10 @@ fn remove_rows(
             break;
         };
         table.remove(number)?;
-        removed = Removed { through: Some(number), bytes: removed.bytes + bytes as u64 };
+        removed.through = Some(number);
+        if number > uncounted_row {
+            removed.bytes += bytes as u64;
+        }
     }
     Ok(removed)
-}
-
-fn check_format(db: &Database, store_id: StoreId) -> Result<(), JournalOpenError> {
-    let missing = |what: &str| JournalOpenError::Engine(EngineError::corrupt(0, 0, 0, what));
-    let txn = db.begin_read().map_err(EngineError::from)?;
-    let meta = txn.open_table(META).map_err(EngineError::from)?;
-    let row = meta.get(FORMAT_KEY).map_err(EngineError::from)?;
-    let row = row.ok_or_else(|| missing("the format is missing"))?;
-    match decode_format(row.value()) {
-        Err(RecordError::Version(found)) if found > VERSION => {
-            Err(JournalOpenError::NewerFormat { found: u32::from(found) })
-        }
-        Err(error) => Err(missing(&format!("the format: {error}"))),
-        Ok((found, _)) if found > FORMAT => Err(JournalOpenError::NewerFormat { found }),
-        Ok((_, found)) if found != store_id => Err(JournalOpenError::OtherStore { found }),
-        Ok(_) => Ok(()),
-    }
 }

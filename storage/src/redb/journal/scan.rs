@@ -46,6 +46,8 @@ impl Journal {
         sealed_row: u64,
         mut sink: impl FnMut(RawCommit) -> Result<(), E>,
     ) -> Result<Next, E> {
+        self.used_bytes.store(0, Ordering::Relaxed);
+        self.uncounted_row.store(sealed_row, Ordering::Relaxed);
         let mut scan = Scan::default();
         let mut next = sealed_row + 1;
         loop {

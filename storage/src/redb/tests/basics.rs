@@ -83,7 +83,7 @@ async fn a_deleted_execution_is_gone_for_good_and_its_id_is_never_used_again() {
         let execution = id_of("a");
         let exists = WriteError::Exists { execution: execution.clone(), deleted: true };
         assert_eq!(fixture.store.create(creation("a", &[])).await.expect_err("taken"), exists);
-        let gone = WriteError::NotFound { execution };
+        let gone = WriteError::NotFound { execution, deleted: true };
         assert_eq!(fixture.try_append(request("a", &["x"])).await.expect_err("gone"), gone);
         assert_eq!(fixture.store.delete(&id_of("a")).await.expect_err("gone"), gone);
         assert_eq!(fixture.everything(10).await, [("b".to_owned(), 1, 2)]);

@@ -1,6 +1,11 @@
 //! More to write than can be sealed: the writer slows down, stops, and goes on.
 
-use super::support::{Fixture, event, id_of, produced, request, wait_until};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use super::support::{Fixture, creation, event, id_of, produced, request, wait_until};
+use crate::limits::{QUEUE_WAIT_MAX_MS, UNSEALED_EXECUTION_BYTES};
 use crate::test_util::Faults;
 use crate::{AppendOrder, AppendRequest, EventStore, PageSize, WriteError};
 
@@ -32,6 +37,68 @@ async fn when_nothing_can_be_sealed_writes_stop_at_the_bound_and_go_on_when_ther
     wait_until("sealing goes on", || fixture.store.stats().unsealed_bytes < 16 << 10);
     fixture.append("a", &["after"]).await;
     assert_eq!(fixture.all("a", 100).await.len(), written + 1);
+}
+
+/// Keeps the sealer from sealing until the sender is dropped.
+fn stuck_sealer(fixture: &Fixture) -> mpsc::Sender<()> {
+    let shared = fixture.store.shared.clone();
+    let (release, released) = mpsc::channel();
+    let (held, holds) = mpsc::channel();
+    std::thread::spawn(move || {
+        let _alone = shared.sealing.lock().expect("no panic under it");
+        held.send(()).expect("the test waits for it");
+        let _ = released.recv();
+    });
+    holds.recv().expect("the lock is taken");
+    release
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sealer_that_is_stuck_is_waited_for_once_and_then_writes_are_refused_at_once_until_it_gets_on() {
+    let fixture = Fixture::sealing(16 << 10, 16 << 10);
+    fixture.create("a").await;
+    fixture.try_append(produced("a", ("p", 1, 0), &["2"])).await.expect("next");
+    let release = stuck_sealer(&fixture);
+    let long = "x".repeat(4_000);
+    let (mut written, begun) = (2, Instant::now());
+    let refused = loop {
+        match fixture.try_append(request("a", &[&long])).await {
+            Ok(_) => written += 1,
+            Err(error) => break error,
+        }
+        assert!(written < 1_000, "writes never stop");
+    };
+    assert_eq!(refused, WriteError::Busy);
+    assert!(begun.elapsed() >= Duration::from_millis(QUEUE_WAIT_MAX_MS), "the sealer gets its time");
+    let stuck = Instant::now();
+    for _ in 0..20 {
+        assert_eq!(fixture.try_append(request("a", &["x"])).await, Err(WriteError::Busy));
+        assert_eq!(fixture.store.create(creation("b", &[])).await.map(|_| ()), Err(WriteError::Busy));
+        assert_eq!(fixture.all("a", 100).await.len(), written, "reads go on");
+    }
+    let again = fixture.try_append(produced("a", ("p", 1, 0), &["2"])).await.expect("a duplicate");
+    assert!(again.duplicate, "what was written is recognised");
+    assert!(stuck.elapsed() < Duration::from_millis(QUEUE_WAIT_MAX_MS), "all of them together took longer");
+    drop(release);
+    wait_until("sealing goes on", || fixture.store.stats().unsealed_bytes < 16 << 10);
+    fixture.append("a", &["after"]).await;
+    assert_eq!(fixture.all("a", 100).await.len(), written + 1);
+}
+
+#[tokio::test]
+async fn many_executions_with_little_in_each_are_sealed_before_their_bytes_alone_would_be() {
+    let fixture = Fixture::sealing(64 << 10, 16 << 10);
+    let executions = (64 << 10) / UNSEALED_EXECUTION_BYTES;
+    for number in 0..executions {
+        fixture.create(&format!("e{number}")).await;
+        let unsealed = fixture.store.stats().unsealed_bytes;
+        assert!(unsealed < 32 << 10, "{unsealed} bytes of so small events would not be sealed yet");
+    }
+    let counts = &fixture.store.shared.counts;
+    wait_until("sealing", || counts.sealed_row.load(Ordering::Acquire) > 0);
+    let fixture = fixture.reopen().await;
+    assert_eq!(fixture.store.stats().executions, executions as u64);
+    assert_eq!(fixture.payloads("e0").await, ["created"]);
 }
 
 #[tokio::test]

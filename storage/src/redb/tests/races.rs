@@ -249,3 +249,23 @@ async fn who_looks_between_the_index_and_the_head_while_a_trim_is_published_wait
     assert_eq!(read.map(|_| ()), Err(ReadError::Trimmed { floor_seq: 4, tail_seq: 5 }));
     assert_eq!(finding.await.expect("no panic"), Ok(3));
 }
+
+#[tokio::test]
+async fn a_retry_that_meets_a_deletion_before_the_head_tells_of_it_is_told_that_the_execution_is_gone() {
+    let fixture = Fixture::new();
+    let head = fixture.create("a").await;
+    for seq in 0..2 {
+        fixture.try_append(produced("a", ("p", 1, seq), &["x"])).await.expect("the next one");
+    }
+    // What the writer does first when a deletion is durable, in the commit after the three before.
+    fixture.store.shared.unsealed.add(NewCommit {
+        commit: 4,
+        rows: (4, 4),
+        first_position: 4,
+        last_position: 3,
+        bytes: Bytes::from_static(b"a deletion"),
+        changes: vec![Change::Deleted { number: head.number }],
+    });
+    let retry = fixture.try_append(produced("a", ("p", 1, 0), &["x"])).await;
+    assert_eq!(retry, Err(WriteError::NotFound { execution: id_of("a"), deleted: true }));
+}

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::super::archive::Visibility;
 use super::{Change, Epoch, Look, NewCommit, Place, Run};
-use crate::limits::JOURNAL_CACHE_BYTES_MAX;
+use crate::limits::{JOURNAL_CACHE_BYTES_MAX, UNSEALED_EXECUTION_BYTES};
 use crate::{ExecutionRef, Position, Seq};
 
 #[derive(Debug)]
@@ -230,5 +230,10 @@ impl Index {
 
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    pub(super) fn weight(&self) -> usize {
+        let executions = self.executions.len() + self.hidden.len();
+        self.bytes as usize + executions * UNSEALED_EXECUTION_BYTES
     }
 }

@@ -89,7 +89,7 @@ impl Model {
     }
 
     pub(super) fn append(&mut self, request: &AppendRequest) -> Result<Expected, WriteError> {
-        let log = find(&mut self.logs, &request.execution)?;
+        let log = find(&mut self.logs, &self.deleted, &request.execution)?;
         if let Some((producer, digest)) = &request.producer
             && let Some(duplicate) = log.known(producer, *digest)?
         {
@@ -119,7 +119,7 @@ impl Model {
         floor: Seq,
         base: Option<Vec<u8>>,
     ) -> Result<Option<Seq>, WriteError> {
-        let log = find(&mut self.logs, execution)?;
+        let log = find(&mut self.logs, &self.deleted, execution)?;
         if floor == 0 || floor > log.tail() + 1 {
             return Ok(None);
         }
@@ -131,7 +131,7 @@ impl Model {
     }
 
     pub(super) fn delete(&mut self, execution: &ExecutionId) -> Result<(), WriteError> {
-        find(&mut self.logs, execution)?;
+        find(&mut self.logs, &self.deleted, execution)?;
         self.logs.remove(execution);
         self.deleted.insert(execution.clone());
         Ok(())
@@ -160,9 +160,13 @@ impl Model {
 
 fn find<'a>(
     logs: &'a mut BTreeMap<ExecutionId, Log>,
+    deleted: &BTreeSet<ExecutionId>,
     execution: &ExecutionId,
 ) -> Result<&'a mut Log, WriteError> {
-    logs.get_mut(execution).ok_or_else(|| WriteError::NotFound { execution: execution.clone() })
+    logs.get_mut(execution).ok_or_else(|| WriteError::NotFound {
+        execution: execution.clone(),
+        deleted: deleted.contains(execution),
+    })
 }
 
 impl Log {

@@ -2,11 +2,12 @@
 
 use proptest::prelude::*;
 
-use super::super::{Archive, ArchiveOpenError};
+use super::super::Archive;
 use super::checks::check;
 use super::script::{play, script};
 use super::support::{Append, Journal, STORE, in_small_units, new_archive, payload};
 use super::tidy::check_tidy;
+use crate::redb::format::FormatError;
 use crate::{Producer, StoreId};
 
 fn some(count: u64, length: usize) -> Append {
@@ -53,7 +54,7 @@ fn an_archive_opens_only_for_its_own_store_and_only_in_a_known_format() {
     let (disk, archive) = new_archive();
     archive.close().expect("closes");
     let other = Archive::open(disk.open(), StoreId(7));
-    assert!(matches!(other, Err(ArchiveOpenError::OtherStore { found: STORE })));
+    assert!(matches!(other, Err(FormatError::OtherStore { found: STORE })));
     let archive = Archive::open(disk.open(), STORE).expect("its own store");
     assert_eq!((archive.meta().sealed_row, archive.meta().next_number), (0, 1));
 }

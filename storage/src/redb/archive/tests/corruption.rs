@@ -8,8 +8,9 @@ use proptest::sample::Index;
 use redb::{Database, ReadableTable, TableDefinition};
 
 use super::super::super::error::EngineError;
+use super::super::super::format::FormatError;
 use super::super::schema::{BASES, CHUNK_PARTS, CHUNKS, GENERATIONS, HEADS, IDS, META};
-use super::super::{Archive, ArchiveOpenError, Archived, Candidates, SealError, Visibility};
+use super::super::{Archive, Archived, Candidates, SealError, Visibility};
 use super::checks::check;
 use super::model::Model;
 use super::script::{play, script};
@@ -157,8 +158,8 @@ proptest! {
             }
             let corrupt = match Archive::open(damaged.open(), STORE) {
                 Ok(archive) => compare_all(&sound, &ask(&archive, model, &cursors)),
-                Err(ArchiveOpenError::Engine(EngineError::Corrupt(_))) => 1,
-                Err(ArchiveOpenError::NewerFormat { .. }) => 1,
+                Err(FormatError::Engine(EngineError::Corrupt(_))) => 1,
+                Err(FormatError::Newer { .. }) => 1,
                 Err(error) => panic!("{error}"),
             };
             prop_assert!(corrupt > 0, "nothing reads the flipped bit in table {table}");

@@ -2,11 +2,12 @@
 //! of bincode, reads and writes them too.
 
 use super::super::chunk::{Chunk, Header, Mark, decode_part, encode_part};
-use super::super::value::{BasePart, BeforeRow, GenerationRow, IdRow, Meta, decode_format, encode_format};
+use super::super::value::{BasePart, BeforeRow, GenerationRow, IdRow, Meta};
 use super::support::STORE;
 use crate::record::tests::golden::{check, stored};
 use crate::record::tests::wincode::read_by_wincode;
 use crate::record::{EventRecord, decode_head};
+use crate::redb::format::{decode_format, encode_format};
 
 const META: Meta =
     Meta { sealed_row: 300, sealed_position: 70_000, next_number: 8, executions: 6, used_bytes: 1 << 33 };

@@ -57,16 +57,40 @@ fn a_write_that_finds_no_room_throws_the_ballast_off_and_is_repeated() {
 }
 
 #[test]
-fn nothing_new_begins_while_little_is_free() {
+fn nothing_new_begins_once_little_is_free_until_there_is_clearly_more() {
     let dir = tempfile::tempdir().expect("a place for files");
     let faults = Faults::new();
     faults.script("ballast 65536").expect("parses");
     let files = open_with(dir.path(), &faults).expect("makes the store");
-    assert!(files.journal_space.may_write() && files.archive_space.may_write());
-    faults.script("free 16777215").expect("parses");
-    assert!(!files.journal_space.may_write() && !files.archive_space.may_write());
-    faults.script("free 16777216").expect("parses");
-    assert!(files.journal_space.may_write() && files.archive_space.may_write());
+    let spaces = [&files.journal_space, &files.archive_space];
+    let may_write = || spaces.map(|space| space.may_write());
+    faults.script("ballast 65536\nfree 16777216").expect("parses");
+    assert_eq!(may_write(), [true; 2], "the limit itself is enough");
+    faults.script("ballast 65536\nfree 16777215").expect("parses");
+    assert_eq!(may_write(), [false; 2]);
+    for free in [20 << 20, (48 << 20) - 1] {
+        faults.script(&format!("ballast 65536\nfree {free}")).expect("parses");
+        spaces.iter().for_each(|space| space.recover());
+        assert_eq!(may_write(), [false; 2], "with {free} bytes free");
+    }
+    faults.script("ballast 65536\nfree 50331648").expect("parses");
+    spaces.iter().for_each(|space| space.recover());
+    assert_eq!(may_write(), [true; 2]);
+}
+
+#[test]
+fn a_whole_ballast_is_left_as_it_is_when_there_is_room_again() {
+    let dir = tempfile::tempdir().expect("a place for files");
+    let faults = Faults::new();
+    faults.script("ballast 1048576").expect("parses");
+    let files = open_with(dir.path(), &faults).expect("makes the store");
+    faults.script("ballast 1048576\nfree 1").expect("parses");
+    assert!(!files.journal_space.may_write());
+    // Whoever allocated it anew would lose it here.
+    faults.script("ballast 1048576\njournal_ballast allocate enospc").expect("parses");
+    files.journal_space.recover();
+    assert!(files.journal_space.may_write());
+    assert!(ballast_blocks(dir.path(), JOURNAL_BALLAST) * 512 >= 1 << 20);
 }
 
 #[test]

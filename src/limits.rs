@@ -49,19 +49,26 @@ pub const STREAM_BYTES_MAX: usize = 8 * MIB;
 
 /// Trims that fold at a time. More: they wait.
 pub const TRIMS_MAX: usize = 1;
-/// Bytes of the state that a trim folds, at any time while it does, as a base. More: `INVALID_FIELD`, and
-/// nothing is removed. What it comes to in the end must fit the engine's limit for a base.
-pub const TRIM_STATE_BYTES_MAX: usize = 64 * MIB;
+/// Bytes of memory that a state takes: its texts, and what each entry takes besides. More at the tail:
+/// `STATE_TOO_LARGE`, and no change of the Stigmer contract leads there; the events can still be read.
+pub const STATE_BYTES_MAX: usize = 64 * MIB;
+/// Bytes of memory that a state takes at any time while it is folded, by a trim too. More: as above; a trim
+/// is answered with `INVALID_FIELD`, and nothing is removed. What a trim keeps must also fit the engine's
+/// limit for a base.
+pub const FOLDED_BYTES_MAX: usize = 2 * STATE_BYTES_MAX;
 
 /// States of executions that are kept in memory. More: the one asked for longest ago goes.
 pub const STATES_MAX: usize = 4_096;
-/// Bytes of the states that are kept in memory, as they are encoded. More: as above; the newest stays
-/// whatever its size.
+/// Bytes of memory that the kept states take. More: as above; the newest stays whatever its size.
 pub const STATES_BYTES_MAX: usize = 64 * MIB;
-/// Bytes of one state, as it is encoded. More: `STATE_TOO_LARGE`; its events can still be read.
-pub const STATE_BYTES_MAX: usize = TRIM_STATE_BYTES_MAX;
 /// States that are being folded from their logs at once. More: they wait.
 pub const STATE_LOADS_MAX: usize = 8;
+/// Events up to which a state that is kept in memory is brought up to the tail without such a place. More:
+/// as above.
+pub const STATE_NEAR_EVENTS: u64 = 1_024;
+/// How many times as long as it took to see that a state is too large nobody looks again, though there are
+/// new events.
+pub const TOO_LARGE_PAUSE_FACTOR: u32 = 9;
 /// Bytes of a state up to which it is encoded where it is asked for; a longer one on a thread of its own.
 pub const ENCODED_INLINE_BYTES_MAX: usize = 64 << 10;
 /// How many times as long as encoding a state took no other state of that execution is encoded for its
@@ -89,9 +96,11 @@ pub const SNAPSHOT_WISHES_MAX: usize = 1_024;
 /// Bytes of text in one event that a difference of states makes. More: the text is cut, and the rest
 /// follows in events of its own.
 pub const DIFF_TEXT_BYTES_MAX: usize = 512 << 10;
-/// How long a change that is decided on a state is decided anew when others were faster. Longer:
-/// `SEQ_MISMATCH`.
+/// How long a change that is decided on a state waits for its turn, and is decided anew when others were
+/// faster. Longer: `WRITER_BUSY` while it waits, else `SEQ_MISMATCH`.
 pub const CHANGE_RETRY_MAX: Duration = Duration::from_secs(5);
+/// Changes of one execution that wait for their turn. More: `WRITER_BUSY`.
+pub const TURN_WAITERS_MAX: usize = 64;
 /// How long an append of a client waits for a change that it would overtake. Longer: it goes on, and the
 /// change is decided anew.
 pub const APPEND_HELD_BACK_MAX: Duration = CHANGE_RETRY_MAX;
@@ -189,7 +198,10 @@ const _: () = {
     assert!(BATCH_BYTES_MAX <= STREAM_BYTES_MAX);
     assert!(BATCH_BYTES_MAX <= tapeline_storage::limits::APPEND_BYTES_MAX);
     assert!(STREAM_BYTES_MAX <= tapeline_storage::limits::QUEUE_BYTES_MAX);
-    assert!(tapeline_storage::limits::APPEND_BYTES_MAX <= TRIM_STATE_BYTES_MAX);
+    assert!(tapeline_storage::limits::APPEND_BYTES_MAX <= STATE_BYTES_MAX);
+    // Between two states that are small enough there is none that cannot be folded: it has nothing that is
+    // in neither of them.
+    assert!(2 * STATE_BYTES_MAX <= FOLDED_BYTES_MAX);
     assert!(FRAME_BYTES <= MIB);
     // One subscriber can always be given its state.
     assert!(2 * REPLY_BYTES_MAX <= SUBSCRIBED_BYTES_MAX && SUBSCRIBED_BYTES_MAX <= u32::MAX as usize);

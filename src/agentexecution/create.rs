@@ -3,7 +3,7 @@
 use tapeline_storage::limits::HEAD_TEXT_BYTES_MAX;
 
 use super::resource::{API_VERSION, KIND, slug};
-use super::{CallError, Controller, Fitted, fit, reply};
+use super::{CallError, Controller, Fitted, fit};
 use crate::append::{generate_id, parse_id};
 use crate::execution::invalid::Invalid;
 use crate::proto::stigmer::agentexecution::{AgentExecution, AgentExecutionSpec};
@@ -21,7 +21,7 @@ impl Controller {
         };
         let (metadata, spec) = user_part(execution)?;
         self.appender.create_from(&id, creation(metadata, spec)).await?;
-        Ok(reply(&*self.states.current(&id).await?))
+        self.answer(&id).await
     }
 }
 

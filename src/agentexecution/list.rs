@@ -3,8 +3,9 @@
 
 use tapeline_storage::{ExecutionId, Head, ListQuery, ReadError};
 
-use super::state::StateError;
-use super::{CallError, Controller, Fitted, fit, resource, without_secrets};
+use super::loaded::Loaded;
+use super::state::{Interest, StateError};
+use super::{CallError, Controller, Fitted, fit};
 use crate::execution::invalid::{Excess, Invalid};
 use crate::execution::phase;
 use crate::limits::{
@@ -80,15 +81,18 @@ impl Controller {
             None => self.count(&listing).await?,
         };
         listing.query.before_number = token.before_number;
-        let (mut entries, mut examined) = (Vec::new(), 0);
+        let (mut entries, mut truncated, mut examined) = (Vec::new(), false, 0);
         while entries.len() < listing.page_size && examined < LIST_EXAMINED_MAX {
             // Without tags everything that is listed is taken.
             listing.query.heads_max = listing.page_size - entries.len();
             let page = self.store.list(listing.query.clone()).await?;
             examined += page.heads.len().max(1);
             for head in &page.heads {
-                let execution = self.entry(head).await?;
-                entries.extend(execution.filter(|execution| has_tags(execution, &listing.tags)));
+                if let Some(loaded) = self.entry(head).await?.filter(|one| one.has_tags(&listing.tags)) {
+                    let entry = loaded.reply();
+                    truncated |= entry.truncated;
+                    entries.push(entry.reply);
+                }
             }
             listing.query.before_number = page.next_before;
             if page.next_before.is_none() {
@@ -101,8 +105,10 @@ impl Controller {
             true => total.div_ceil(listing.page_size),
             false => 1 + usize::from(next.is_some()),
         };
+        let mut entries = fit::many(entries);
+        entries.truncated |= truncated;
         Ok(ExecutionPage {
-            entries: fit::many(entries),
+            entries,
             total_pages: i32::try_from(pages).unwrap_or(i32::MAX),
             next_page_token: next.map(|number| format!("{NUMBER}{number}{NUMBER}{total}")),
         })
@@ -126,13 +132,13 @@ impl Controller {
         Ok(count)
     }
 
-    /// An execution as an entry; `None` if it was deleted meanwhile.
-    async fn entry(&self, head: &Head) -> Result<Option<AgentExecution>, CallError> {
-        match self.states.current(&head.execution.id).await {
-            Ok(state) => Ok(Some(without_secrets(&state))),
-            Err(StateError::Read(ReadError::NotFound { .. })) => Ok(None),
-            Err(StateError::TooLarge { .. }) => Ok(Some(resource::of_head(head))),
-            Err(error) => Err(error.into()),
+    /// An execution as an entry; `None` if it was deleted meanwhile. Many are looked at once: none of those
+    /// that run is driven out of memory for that.
+    async fn entry(&self, head: &Head) -> Result<Option<Loaded>, CallError> {
+        match self.load(&head.execution.id, Interest::Passing).await {
+            Ok(loaded) => Ok(Some(loaded)),
+            Err(CallError::State(StateError::Read(ReadError::NotFound { .. }))) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -162,9 +168,4 @@ pub(super) fn parse_size(page_size: i32) -> Result<usize, Invalid> {
         Ok(size) => Ok(size.min(CONTRACT_LIST_PAGE_MAX)),
         Err(_) => Err(Invalid::field("page_size", "must not be negative")),
     }
-}
-
-fn has_tags(execution: &AgentExecution, tags: &[String]) -> bool {
-    let present = execution.metadata.as_ref().map_or(&[][..], |metadata| &metadata.tags);
-    tags.iter().all(|tag| present.contains(tag))
 }

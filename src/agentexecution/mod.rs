@@ -10,9 +10,10 @@ mod resource;
 mod fit;
 mod view;
 mod create;
+mod loaded;
+mod change;
 mod update;
 mod update_status;
-mod persist;
 mod delete;
 mod get;
 mod list;
@@ -109,9 +110,4 @@ fn without_secrets(state: &State) -> AgentExecution {
     let mut execution = resource::shown(state);
     redact::execution(&mut execution);
     execution
-}
-
-/// The reply of what changes an execution.
-fn reply(state: &State) -> Fitted<AgentExecution> {
-    fit::one(without_secrets(state))
 }

@@ -1,34 +1,22 @@
-//! `updateStatus`: a runner's whole status becomes the events that lead to it. Five steps, each a call
-//! that takes what the one before it gave.
+//! `updateStatus`: a runner's whole status becomes the events that lead to it.
 
 use std::sync::Arc;
 
-use tapeline_storage::ExecutionId;
-use tokio::time::Instant;
+use tapeline_storage::{ExecutionId, Head};
 
-use super::diff::diff;
+use super::change::{Change, Merged};
+use super::loaded::Loaded;
 use super::merge::merge;
-use super::persist::{Merged, Persisted};
-use super::state::State;
+use super::state::StateError;
 use super::{CallError, Controller, Fitted};
 use crate::append::parse_id;
 use crate::execution::invalid::Invalid;
 use crate::execution::phase;
-use crate::limits::CHANGE_RETRY_MAX;
 use crate::proto::stigmer::agentexecution::{
     AgentExecution, AgentExecutionStatus, AgentExecutionUpdateStatusInput,
 };
-
-/// A request that says what it must.
-struct Update {
-    execution: ExecutionId,
-    status: AgentExecutionStatus,
-}
-
-/// The state that an update meets.
-struct Loaded {
-    state: Arc<State>,
-}
+use crate::proto::v1::PhaseChanged;
+use crate::proto::v1::event::Body;
 
 impl Controller {
     /// Merges a status into the stored one. Without a difference nothing is written. Fails with
@@ -37,41 +25,58 @@ impl Controller {
         &self,
         input: AgentExecutionUpdateStatusInput,
     ) -> Result<Fitted<AgentExecution>, CallError> {
-        let update = validate(input)?;
-        let turn = self.appender.turn(&update.execution).await;
-        let deadline = Instant::now() + CHANGE_RETRY_MAX;
-        loop {
-            let loaded = self.load(&update).await?;
-            let merged = merged(loaded, &update);
-            match self.persist(&update.execution, merged).await? {
-                Persisted::Through(seq) => return self.broadcast(&update.execution, seq).await,
-                Persisted::Moved(error) if Instant::now() >= deadline => return Err(error.into()),
-                Persisted::Moved(_) => turn.hold_back(),
+        self.change::<StatusUpdate>(input).await
+    }
+}
+
+/// A request that says what it must.
+struct StatusUpdate {
+    execution: ExecutionId,
+    status: AgentExecutionStatus,
+}
+
+impl Change for StatusUpdate {
+    type Request = AgentExecutionUpdateStatusInput;
+
+    fn validate(input: AgentExecutionUpdateStatusInput) -> Result<Self, Invalid> {
+        let execution = parse_id("execution_id", &input.execution_id)?;
+        let status = input.status.ok_or_else(|| Invalid::field("status", "must be set"))?;
+        if status.phase != 0 && phase::from_wire(status.phase).is_none() {
+            return Err(Invalid::field("status.phase", format!("{} is no phase", status.phase)));
+        }
+        Ok(Self { execution, status })
+    }
+
+    fn execution(&self) -> &ExecutionId {
+        &self.execution
+    }
+
+    fn merge(&self, loaded: Loaded) -> Result<Merged, CallError> {
+        let before = match loaded {
+            Loaded::State(state) => state,
+            Loaded::HeadOnly(head, error) => return self.end(head, error),
+        };
+        let nothing = AgentExecutionStatus::default();
+        let present = before.folded.execution().status.as_ref().unwrap_or(&nothing);
+        let status = merge(present, self.status.clone());
+        // Metadata and spec are left out, which is how a difference says that they stay.
+        let after = AgentExecution { status: Some(status), ..Default::default() };
+        Ok(Merged::between(before, &after)?)
+    }
+}
+
+impl StatusUpdate {
+    /// What can be written though the state cannot be had: that the execution ended, when, and why. All else
+    /// of the status is left out, as the reply says. An execution that ended so stays as it is.
+    fn end(&self, head: Arc<Head>, error: StateError) -> Result<Merged, CallError> {
+        let AgentExecutionStatus { phase, error: why, started_at, completed_at, .. } = self.status.clone();
+        match phase::from_wire(phase) {
+            Some(end) if end.is_terminal() => {
+                let changed = PhaseChanged { phase, error: why, started_at, completed_at, exit: None };
+                let events = (end != head.phase).then_some(Body::PhaseChanged(changed));
+                Ok(Merged { events: events.into_iter().collect(), before: Loaded::HeadOnly(head, error) })
             }
+            _ => Err(error.into()),
         }
     }
-
-    async fn load(&self, update: &Update) -> Result<Loaded, CallError> {
-        Ok(Loaded { state: self.states.current(&update.execution).await? })
-    }
-}
-
-fn validate(input: AgentExecutionUpdateStatusInput) -> Result<Update, Invalid> {
-    let execution = parse_id("execution_id", &input.execution_id)?;
-    let status = input.status.ok_or_else(|| Invalid::field("status", "must be set"))?;
-    if status.phase != 0 && phase::from_wire(status.phase).is_none() {
-        return Err(Invalid::field("status.phase", format!("{} is no phase", status.phase)));
-    }
-    Ok(Update { execution, status })
-}
-
-fn merged(loaded: Loaded, update: &Update) -> Merged {
-    let before = loaded.state;
-    let present = before.folded.execution();
-    let nothing = AgentExecutionStatus::default();
-    let status = merge(present.status.as_ref().unwrap_or(&nothing), update.status.clone());
-    // Metadata and spec are left out, which is how a difference says that they stay.
-    let after = AgentExecution { status: Some(status), ..Default::default() };
-    let events = diff(present, &after);
-    Merged { before, events }
 }

@@ -3,11 +3,14 @@
 
 use bytes::Bytes;
 use tapeline_storage::limits::{PAGE_BYTES_MAX, PAGE_EVENTS_MAX};
-use tapeline_storage::{ExecutionId, PageSize, ReadError, Reject, Seq, StoredEvent, TrimRequest, WriteError};
+use tapeline_storage::{
+    ExecutionId, PageSize, Position, ReadError, Reject, Seq, StoredEvent, TrimRequest, WriteError,
+};
 
 use super::{AppendError, Appender, parse_id};
-use crate::execution::fold::Folded;
-use crate::limits::TRIM_STATE_BYTES_MAX;
+use crate::execution::fold::{FoldError, Folded};
+use crate::execution::invalid::Excess;
+use crate::limits::FOLDED_BYTES_MAX;
 
 /// What is too large when a state is.
 pub(super) const STATE_BYTES: &str = "bytes of the state while it is folded";
@@ -57,7 +60,7 @@ impl Appender {
     async fn present_base(&self, execution: &ExecutionId) -> Result<Folded, AppendError> {
         match self.store.base(execution).await.map_err(WriteError::from)? {
             Some(base) => {
-                Folded::from_base(base).map_err(|error| corrupt(execution, None, error.to_string()))
+                Folded::from_base(base).map_err(|error| corrupt(execution, 0, 0, error.to_string()))
             }
             None => Ok(Folded::default()),
         }
@@ -70,19 +73,10 @@ impl Appender {
         folded: &mut Folded,
         floor_seq: Seq,
     ) -> Result<(), AppendError> {
-        // A state grows by no more than the events that are added; only near the limit is it measured.
-        let mut state_bytes = folded.base_len();
         while folded.through_seq() + 1 < floor_seq {
             self.check_open()?;
             let page = self.page_below(execution, folded.through_seq(), floor_seq).await?;
-            for event in &page {
-                folded.add(event).map_err(|error| corrupt(execution, Some(event), error.to_string()))?;
-            }
-            state_bytes += page.iter().map(|event| event.payload.len()).sum::<usize>();
-            if state_bytes > TRIM_STATE_BYTES_MAX {
-                state_bytes = folded.base_len();
-                check_state(state_bytes)?;
-            }
+            folded.add_all(&page, FOLDED_BYTES_MAX).map_err(|error| unfoldable(execution, error))?;
         }
         Ok(())
     }
@@ -107,17 +101,17 @@ impl Appender {
     }
 }
 
-fn check_state(bytes: usize) -> Result<(), AppendError> {
-    if bytes <= TRIM_STATE_BYTES_MAX {
-        return Ok(());
+fn unfoldable(execution: &ExecutionId, error: FoldError) -> AppendError {
+    match error {
+        FoldError::TooLarge(Excess { limit, actual }) => {
+            WriteError::TooLarge { what: STATE_BYTES, limit, actual }.into()
+        }
+        FoldError::Damaged { seq, position, .. } => corrupt(execution, seq, position, error.to_string()),
     }
-    let (limit, actual) = (TRIM_STATE_BYTES_MAX as u64, bytes as u64);
-    Err(WriteError::TooLarge { what: STATE_BYTES, limit, actual }.into())
 }
 
-/// What is stored cannot be folded; at an event, or in the base.
-fn corrupt(execution: &ExecutionId, event: Option<&StoredEvent>, what: String) -> AppendError {
-    let (seq, position) = event.map_or((0, 0), |event| (event.seq, event.position));
+/// What is stored cannot be folded; at an event, or, with zeros, in the base.
+fn corrupt(execution: &ExecutionId, seq: Seq, position: Position, what: String) -> AppendError {
     WriteError::Read(ReadError::Corrupt { execution: Some(execution.clone()), seq, position, what }).into()
 }
 

@@ -7,11 +7,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tapeline_storage::ExecutionId;
-use tokio::sync::{OwnedMutexGuard, watch};
+use tapeline_storage::{ExecutionId, WriteError};
+use tokio::sync::{OwnedMutexGuard, Semaphore, watch};
+use tokio::time::{Instant, timeout_at};
 
-use super::Appender;
-use crate::limits::APPEND_HELD_BACK_MAX;
+use super::{AppendError, Appender};
+use crate::limits::{APPEND_HELD_BACK_MAX, TURN_WAITERS_MAX};
 
 /// The executions that are being changed. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +26,8 @@ type Places = Mutex<HashMap<ExecutionId, Weak<Place>>>;
 struct Place {
     execution: ExecutionId,
     turn: Arc<tokio::sync::Mutex<()>>,
+    /// Places of those who wait for it, each with a request in memory.
+    waiting: Arc<Semaphore>,
     /// Whether appends of clients wait.
     holds_back: watch::Sender<bool>,
     places: Weak<Places>,
@@ -38,11 +41,10 @@ pub(crate) struct Turn {
 }
 
 impl Appender {
-    /// Waits for the turn to change an execution, which need not exist.
-    pub(crate) async fn turn(&self, execution: &ExecutionId) -> Turn {
-        let place = self.turns.place(execution);
-        let held = place.turn.clone().lock_owned().await;
-        Turn { place, _held: held }
+    /// Waits for the turn to change an execution, which need not exist. Fails with `Busy` if it does not come
+    /// by the deadline, or too many wait for it.
+    pub(crate) async fn turn(&self, execution: &ExecutionId, deadline: Instant) -> Result<Turn, AppendError> {
+        Ok(self.turns.take(execution, deadline).await.ok_or(WriteError::Busy)?)
     }
 }
 
@@ -61,6 +63,13 @@ impl Drop for Turn {
 }
 
 impl Turns {
+    async fn take(&self, execution: &ExecutionId, deadline: Instant) -> Option<Turn> {
+        let place = self.place(execution);
+        let _waiting = place.waiting.clone().try_acquire_owned().ok()?;
+        let held = timeout_at(deadline, place.turn.clone().lock_owned()).await.ok()?;
+        Some(Turn { place, _held: held })
+    }
+
     /// Waits while appends to an execution are held back, but not for ever.
     pub(super) async fn pass(&self, execution: &ExecutionId) {
         self.pass_within(APPEND_HELD_BACK_MAX, execution).await;
@@ -87,6 +96,7 @@ impl Turns {
         let place = Arc::new(Place {
             execution: execution.clone(),
             turn: Arc::default(),
+            waiting: Arc::new(Semaphore::new(TURN_WAITERS_MAX)),
             holds_back: watch::Sender::new(false),
             places: Arc::downgrade(&self.0),
         });
@@ -122,9 +132,7 @@ mod tests {
     }
 
     async fn turn(turns: &Turns) -> Turn {
-        let place = turns.place(&id());
-        let held = place.turn.clone().lock_owned().await;
-        Turn { place, _held: held }
+        turns.take(&id(), Instant::now() + Duration::from_secs(60)).await.expect("few wait")
     }
 
     fn is_ready<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> bool {
@@ -152,6 +160,27 @@ mod tests {
         }
         drop(first);
         assert!(lock(&turns.0).is_empty());
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_turn_for_ever_and_only_so_many_do() {
+        let turns = Turns::default();
+        let held = turn(&turns).await;
+        let soon = Instant::now() + Duration::from_millis(20);
+        assert!(turns.take(&id(), soon).await.is_none());
+        let mut waiting: Vec<_> = (0..TURN_WAITERS_MAX).map(|_| Box::pin(turn(&turns))).collect();
+        for one in &mut waiting {
+            assert!(!is_ready(one.as_mut()));
+        }
+        let later = Instant::now() + Duration::from_secs(60);
+        assert!(is_ready(pin!(turns.take(&id(), later))), "one more waits");
+        assert!(waiting.pop().is_some());
+        let id = id();
+        let mut next = pin!(turns.take(&id, later));
+        assert!(!is_ready(next.as_mut()), "one gave up, and there is a place");
+        drop(waiting);
+        drop(held);
+        assert!(next.await.is_some());
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ use tapeline_storage::limits::{APPEND_BYTES_MAX, APPEND_EVENTS_MAX, CUSTOM_TYPE_
 
 use super::head_change;
 use super::invalid::{Excess, Invalid};
+use super::kind;
 use super::nesting;
 use super::phase;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX, EVENT_BYTES_MAX};
@@ -81,34 +82,13 @@ fn encode(
         let payload = buffer.split().freeze();
         nesting::check(|| place_of(index, body), body, &payload)?;
         events.push(NewEvent {
-            type_tag: type_tag(body),
+            type_tag: kind::of(body),
             custom_type: custom_type(body),
             head_change: head_change::of(index, body)?.map(Box::new),
             payload,
         });
     }
     Ok(events)
-}
-
-/// The number of the body's field in `Event`.
-pub fn type_tag(body: &Body) -> u32 {
-    match body {
-        Body::Created(_) => 10,
-        Body::PhaseChanged(_) => 11,
-        Body::MessageAdded(_) => 12,
-        Body::MessageTextAppended(_) => 13,
-        Body::MessageReplaced(_) => 14,
-        Body::ToolCallSet(_) => 15,
-        Body::SubAgentSet(_) => 16,
-        Body::TodoSet(_) => 17,
-        Body::TodoRemoved(_) => 18,
-        Body::ListTruncated(_) => 19,
-        Body::SpecReplaced(_) => 20,
-        Body::Output(_) => 21,
-        Body::TextAppended(_) => 22,
-        Body::MessageToolCallSet(_) => 23,
-        Body::Custom(_) => 30,
-    }
 }
 
 fn custom_type(body: &Body) -> Option<std::sync::Arc<str>> {

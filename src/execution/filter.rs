@@ -1,29 +1,11 @@
 //! Which events a watcher wants, by type. Compiled once for each watch, asked for each event.
 
 use super::invalid::{Excess, Invalid};
+use super::kind;
 use crate::limits::{EVENT_TYPE_BYTES_MAX, EVENT_TYPES_MAX};
 
 /// The field of a request that has the names.
 const FIELD: &str = "event_types";
-
-/// The kinds of events: the fields of `Event.body` with their numbers.
-const BODY_FIELDS: [(&str, u32); 15] = [
-    ("created", 10),
-    ("phase_changed", 11),
-    ("message_added", 12),
-    ("message_text_appended", 13),
-    ("message_replaced", 14),
-    ("tool_call_set", 15),
-    ("sub_agent_set", 16),
-    ("todo_set", 17),
-    ("todo_removed", 18),
-    ("list_truncated", 19),
-    ("spec_replaced", 20),
-    ("output", 21),
-    ("text_appended", 22),
-    ("message_tool_call_set", 23),
-    ("custom", 30),
-];
 
 /// A filter by type: names of body fields, custom types, or beginnings of either with a trailing `*`.
 /// The empty one wants everything.
@@ -55,7 +37,7 @@ impl TypeFilter {
         }
         filter.names = exact.into();
         filter.prefixes = prefixes.into();
-        let wanted = BODY_FIELDS.iter().filter(|(name, _)| filter.matches_name(name));
+        let wanted = kind::ALL.iter().filter(|(name, _)| filter.matches_name(name));
         filter.fields = wanted.fold(0, |fields, (_, number)| fields | 1 << number);
         Ok(filter)
     }
@@ -99,7 +81,7 @@ mod tests {
         let fields =
             event.expect("there is an Event").field.iter().filter(|field| field.oneof_index.is_some());
         let on_the_wire: Vec<_> = fields.map(|field| (field.name(), field.number() as u32)).collect();
-        assert_eq!(on_the_wire, BODY_FIELDS);
+        assert_eq!(on_the_wire, kind::ALL);
     }
 
     #[test]

@@ -3,12 +3,18 @@
 //! whatever the events say: what does not fit the state leaves it as it was.
 
 mod base;
+mod weight;
 
+use bytes::Bytes;
 use prost::{DecodeError, Message};
-use tapeline_storage::{Seq, StoredEvent};
+use tapeline_storage::{Position, Seq, StoredEvent};
 
+use super::invalid::Excess;
+use super::kind;
 use super::phase;
-use crate::proto::stigmer::agentexecution::{AgentExecution, AgentExecutionStatus, AgentMessage};
+use crate::proto::stigmer::agentexecution::{
+    AgentExecution, AgentExecutionSpec, AgentExecutionStatus, AgentMessage,
+};
 use crate::proto::stigmer::apiresource::ApiResourceMetadata;
 use crate::proto::v1::event::Body;
 use crate::proto::v1::list_truncated::List;
@@ -18,12 +24,9 @@ use crate::proto::v1::{
     MessageToolCallSet, Phase, PhaseChanged, SpecReplaced, SubAgentSet, TextAppended, TodoSet, ToolCallSet,
 };
 
-pub use base::BaseError;
+use weight::{Heap, Weight};
 
-/// The number of `Event.output`.
-const OUTPUT: u32 = 21;
-/// The number of `Event.custom`.
-const CUSTOM: u32 = 30;
+pub use base::BaseError;
 
 /// The state of an execution after some event. Secrets are in it as they are in the events.
 ///
@@ -34,11 +37,25 @@ pub struct Folded {
     through_seq: Seq,
     execution: AgentExecution,
     exit: ExitStatus,
+    weight: Weight,
 }
 
-/// Whether an event of this kind can add to a state: output of programs and custom events never do.
-pub fn adds(type_tag: u32) -> bool {
-    type_tag != OUTPUT && type_tag != CUSTOM
+/// Why events cannot be added. The state is of no use any more.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FoldError {
+    /// What is stored is no event.
+    #[error("its payload is no event: {what}")]
+    Damaged {
+        /// Of the event.
+        seq: Seq,
+        /// Of the event.
+        position: Position,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The state passes the limit, in bytes.
+    #[error("the state has {} bytes, the limit is {}", .0.actual, .0.limit)]
+    TooLarge(Excess),
 }
 
 impl Folded {
@@ -58,9 +75,41 @@ impl Folded {
         &self.exit
     }
 
+    /// What the state takes in memory, in bytes: its texts, and what each entry takes besides.
+    pub fn memory_bytes(&self) -> usize {
+        self.weight.bytes()
+    }
+
+    /// What it would take if these parts replaced its own; a part that is left out stays.
+    pub fn memory_bytes_with(&self, parts: &AgentExecution) -> usize {
+        let AgentExecution { metadata, spec, status, .. } = &self.execution;
+        let replaced = [
+            parts.metadata.as_ref().map_or(0, |_| metadata.heap()),
+            parts.spec.as_ref().map_or(0, |_| spec.heap()),
+            parts.status.as_ref().map_or(0, |_| status.heap()),
+        ];
+        (self.memory_bytes() + parts.heap()).saturating_sub(replaced.into_iter().sum())
+    }
+
+    /// Adds events one after the other. Fails once the state takes more memory than the limit, after whichever
+    /// event that is: the same log always fails at the same event, or never.
+    pub fn add_all(&mut self, events: &[StoredEvent], memory_bytes_max: usize) -> Result<(), FoldError> {
+        for event in events {
+            self.add(event).map_err(|error| FoldError::Damaged {
+                seq: event.seq,
+                position: event.position,
+                what: error.to_string(),
+            })?;
+            if let Some(excess) = Excess::over(memory_bytes_max, self.memory_bytes()) {
+                return Err(FoldError::TooLarge(excess));
+            }
+        }
+        Ok(())
+    }
+
     /// Adds an event as the store has it. Fails, with nothing changed, if its payload is no event.
     pub fn add(&mut self, event: &StoredEvent) -> Result<(), DecodeError> {
-        if adds(event.type_tag)
+        if kind::adds(event.type_tag)
             && let Some(body) = Event::decode(event.payload.clone())?.body
         {
             self.apply(body);
@@ -77,16 +126,20 @@ impl Folded {
             Body::MessageTextAppended(text) => self.append_to_message(&text),
             Body::MessageReplaced(replaced) => self.replace_message(replaced),
             Body::ToolCallSet(ToolCallSet { index, tool_call }) => {
-                set(&mut self.status().tool_calls, index, tool_call.unwrap_or_default());
+                let (status, weight) = self.status();
+                set(weight, &mut status.tool_calls, index, tool_call.unwrap_or_default());
             }
             Body::SubAgentSet(SubAgentSet { index, sub_agent }) => {
-                set(&mut self.status().sub_agent_executions, index, sub_agent.unwrap_or_default());
+                let (status, weight) = self.status();
+                set(weight, &mut status.sub_agent_executions, index, sub_agent.unwrap_or_default());
             }
             Body::TodoSet(TodoSet { id, item }) => {
-                self.status().todos.insert(id, item.unwrap_or_default());
+                let (status, weight) = self.status();
+                weight.insert(&mut status.todos, id, item.unwrap_or_default());
             }
             Body::TodoRemoved(removed) => {
-                self.status().todos.remove(&removed.id);
+                let (status, weight) = self.status();
+                weight.remove(&mut status.todos, &removed.id);
             }
             Body::ListTruncated(cut) => self.truncate(&cut),
             Body::SpecReplaced(replaced) => self.replace_spec(replaced),
@@ -96,62 +149,68 @@ impl Folded {
         }
     }
 
-    fn status(&mut self) -> &mut AgentExecutionStatus {
-        self.execution.status.get_or_insert_default()
+    fn status(&mut self) -> (&mut AgentExecutionStatus, &mut Weight) {
+        (self.execution.status.get_or_insert_default(), &mut self.weight)
     }
 
-    fn message(&mut self, index: u32) -> Option<&mut AgentMessage> {
-        self.status().messages.get_mut(index as usize)
+    fn message(&mut self, index: u32) -> Option<(&mut AgentMessage, &mut Weight)> {
+        let (status, weight) = self.status();
+        Some((status.messages.get_mut(index as usize)?, weight))
     }
 
     fn create(&mut self, created: ExecutionCreated) {
         let ExecutionCreated { spec, labels, display_name } = created;
-        self.execution.metadata =
-            Some(ApiResourceMetadata { name: display_name, labels, ..Default::default() });
-        self.execution.spec = spec;
-        self.status().phase = Phase::Pending.into();
+        let metadata = ApiResourceMetadata { name: display_name, labels, ..Default::default() };
+        self.weight.replace(&mut self.execution.metadata, Some(metadata));
+        self.weight.replace(&mut self.execution.spec, spec.map(owned));
+        self.status().0.phase = Phase::Pending.into();
     }
 
     /// The phases of an execution have the same numbers as ours.
     fn change_phase(&mut self, changed: PhaseChanged) {
-        let status = self.status();
+        let (status, weight) = self.status();
         if phase::from_wire(changed.phase).is_some() {
             status.phase = changed.phase;
         }
-        replace_unless_empty(&mut status.error, changed.error);
-        replace_unless_empty(&mut status.started_at, changed.started_at);
-        replace_unless_empty(&mut status.completed_at, changed.completed_at);
+        let texts = [
+            (&mut status.error, changed.error),
+            (&mut status.started_at, changed.started_at),
+            (&mut status.completed_at, changed.completed_at),
+        ];
+        for (text, new) in texts.into_iter().filter(|(_, new)| !new.is_empty()) {
+            weight.replace(text, new);
+        }
         if let Some(exit) = changed.exit {
             self.exit = exit;
         }
     }
 
     fn add_message(&mut self, added: MessageAdded) {
-        let messages = &mut self.status().messages;
-        if added.index as usize == messages.len() {
-            messages.push(added.message.unwrap_or_default());
+        let (status, weight) = self.status();
+        if added.index as usize == status.messages.len() {
+            weight.push(&mut status.messages, added.message.unwrap_or_default());
         }
     }
 
     fn append_to_message(&mut self, text: &MessageTextAppended) {
-        if let Some(message) = self.message(text.index) {
-            message.content.push_str(&text.text);
+        if let Some((message, weight)) = self.message(text.index) {
+            weight.append(&mut message.content, &text.text);
         }
     }
 
     fn replace_message(&mut self, replaced: MessageReplaced) {
-        if let Some(message) = self.message(replaced.index) {
-            *message = replaced.message.unwrap_or_default();
+        if let Some((message, weight)) = self.message(replaced.index) {
+            weight.replace(message, replaced.message.unwrap_or_default());
         }
     }
 
     fn truncate(&mut self, cut: &ListTruncated) {
-        let status = self.execution.status.get_or_insert_default();
+        let (status, weight) = self.status();
         let length = cut.length as usize;
         match cut.list() {
-            List::Messages => status.messages.truncate(length),
-            List::ToolCalls => status.tool_calls.truncate(length),
-            List::SubAgents => status.sub_agent_executions.truncate(length),
+            List::Messages => weight.truncate(&mut status.messages, length),
+            List::ToolCalls => weight.truncate(&mut status.tool_calls, length),
+            List::SubAgents => weight.truncate(&mut status.sub_agent_executions, length),
             List::Unspecified => {}
         }
     }
@@ -159,13 +218,17 @@ impl Folded {
     /// A part that is unset stays as it was, as in the head of the execution.
     fn replace_spec(&mut self, replaced: SpecReplaced) {
         let AgentExecution { metadata, spec, .. } = replaced.execution.unwrap_or_default();
-        self.execution.metadata = metadata.or(self.execution.metadata.take());
-        self.execution.spec = spec.or(self.execution.spec.take());
+        if metadata.is_some() {
+            self.weight.replace(&mut self.execution.metadata, metadata);
+        }
+        if spec.is_some() {
+            self.weight.replace(&mut self.execution.spec, spec.map(owned));
+        }
     }
 
     fn append_text(&mut self, text: &TextAppended) {
         let index = text.index as usize;
-        let status = self.status();
+        let (status, weight) = self.status();
         let grown = match text.target() {
             Target::ToolCallResult => status.tool_calls.get_mut(index).map(|call| &mut call.result),
             Target::SubAgentOutput => {
@@ -179,36 +242,36 @@ impl Folded {
             Target::Unspecified => None,
         };
         if let Some(grown) = grown {
-            grown.push_str(&text.text);
+            weight.append(grown, &text.text);
         }
     }
 
     /// No rule bounds the index inside the message: anything beyond its list adds one at the end.
     fn set_tool_call_of_message(&mut self, call: MessageToolCallSet) {
         let MessageToolCallSet { index, tool_call_index, tool_call } = call;
-        let Some(message) = self.message(index) else { return };
+        let Some((message, weight)) = self.message(index) else { return };
         let calls = &mut message.tool_calls;
         match calls.get_mut(tool_call_index as usize) {
-            Some(present) => *present = tool_call.unwrap_or_default(),
-            None => calls.push(tool_call.unwrap_or_default()),
+            Some(present) => weight.replace(present, tool_call.unwrap_or_default()),
+            None => weight.push(calls, tool_call.unwrap_or_default()),
         }
     }
 }
 
 /// Sets an entry of a list, or adds it if it is the next one.
-fn set<T>(list: &mut Vec<T>, index: u32, entry: T) {
+fn set<T: Heap>(weight: &mut Weight, list: &mut Vec<T>, index: u32, entry: T) {
     let (index, length) = (index as usize, list.len());
     match list.get_mut(index) {
-        Some(present) => *present = entry,
-        None if index == length => list.push(entry),
+        Some(present) => weight.replace(present, entry),
+        None if index == length => weight.push(list, entry),
         None => {}
     }
 }
 
-fn replace_unless_empty(text: &mut String, new: String) {
-    if !new.is_empty() {
-        *text = new;
-    }
+/// A decoder leaves a token where it found it, and would keep all the bytes around it in memory.
+fn owned(mut spec: AgentExecutionSpec) -> AgentExecutionSpec {
+    spec.callback_token = Bytes::copy_from_slice(&spec.callback_token);
+    spec
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 pub mod phase;
 pub mod time;
+pub(crate) mod kind;
 pub mod event;
 mod head_change;
 pub mod invalid;

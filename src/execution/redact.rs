@@ -5,14 +5,10 @@
 use bytes::Bytes;
 use prost::Message;
 
+use super::kind::{CREATED, SPEC_REPLACED};
 use crate::proto::stigmer::agentexecution::{AgentExecution, AgentExecutionSpec};
 use crate::proto::v1::Event;
 use crate::proto::v1::event::Body;
-
-/// The number of `Event.created`.
-const CREATED: u32 = 10;
-/// The number of `Event.spec_replaced`.
-const SPEC_REPLACED: u32 = 20;
 
 /// Empties the secrets of an execution.
 pub fn execution(execution: &mut AgentExecution) -> bool {

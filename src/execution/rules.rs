@@ -7,6 +7,7 @@ use prost::Message;
 use prost::encoding::{decode_key, decode_varint};
 use tapeline_storage::{NewEvent, Phase, Reject, RuleState, Rules};
 
+use super::kind;
 use super::phase;
 use crate::proto::v1::list_truncated::List;
 use crate::proto::v1::text_appended::Target;
@@ -95,15 +96,19 @@ impl State {
 
     fn admit(&mut self, event: &NewEvent) -> Result<(), Refused> {
         match event.type_tag {
-            11 => self.change_phase(event),
-            12 => self.add_message(index(event)?),
-            13 => inside("message_text_appended.index", index(event)?, self.messages),
-            14 => inside("message_replaced.index", index(event)?, self.messages),
-            15 => set("tool_call_set.index", index(event)?, &mut self.tool_calls),
-            16 => set("sub_agent_set.index", index(event)?, &mut self.sub_agents),
-            19 => self.truncate(&aimed(event)?),
-            22 => self.append_text(&aimed(event)?),
-            23 => inside("message_tool_call_set.index", index(event)?, self.messages),
+            kind::PHASE_CHANGED => self.change_phase(event),
+            kind::MESSAGE_ADDED => self.add_message(index(event)?),
+            kind::MESSAGE_TEXT_APPENDED => {
+                inside("message_text_appended.index", index(event)?, self.messages)
+            }
+            kind::MESSAGE_REPLACED => inside("message_replaced.index", index(event)?, self.messages),
+            kind::TOOL_CALL_SET => set("tool_call_set.index", index(event)?, &mut self.tool_calls),
+            kind::SUB_AGENT_SET => set("sub_agent_set.index", index(event)?, &mut self.sub_agents),
+            kind::LIST_TRUNCATED => self.truncate(&aimed(event)?),
+            kind::TEXT_APPENDED => self.append_text(&aimed(event)?),
+            kind::MESSAGE_TOOL_CALL_SET => {
+                inside("message_tool_call_set.index", index(event)?, self.messages)
+            }
             _ => Ok(()),
         }
     }

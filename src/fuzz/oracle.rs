@@ -3,6 +3,7 @@
 use tapeline_storage::StoredEvent;
 
 use super::fixture::{Fixture, Log};
+use crate::execution::kind;
 use crate::proto::v1::end::Reason;
 use crate::proto::v1::watch_request::{OnTrimmed, Start};
 use crate::proto::v1::watch_response::Frame;
@@ -94,9 +95,9 @@ fn since(log: &Log, time_ns: i128) -> u64 {
 
 fn wants(names: &[String], event: &StoredEvent) -> bool {
     let field = match event.type_tag {
-        10 => "created",
-        11 => "phase_changed",
-        21 => "output",
+        kind::CREATED => "created",
+        kind::PHASE_CHANGED => "phase_changed",
+        kind::OUTPUT => "output",
         _ => "custom",
     };
     let own = [Some(field), event.custom_type.as_deref()];

@@ -289,7 +289,7 @@ pub(super) fn of_call(error: CallError) -> Status {
         CallError::Invalid(error) => of_invalid(error).into(),
         CallError::Append(error) => of_append(error),
         CallError::State(StateError::Read(error)) => of_read(error),
-        CallError::State(error @ StateError::TooLarge { limit, actual }) => {
+        CallError::State(error @ StateError::TooLarge(Excess { limit, actual })) => {
             Fault::new(Code::ResourceExhausted, "STATE_TOO_LARGE", error)
                 .with("limit", limit)
                 .with("actual", actual)

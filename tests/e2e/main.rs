@@ -27,3 +27,4 @@ mod stigmer_faults_state;
 mod stigmer_faults_daemon;
 mod stigmer_input;
 mod stigmer_sizes;
+mod stigmer_large;

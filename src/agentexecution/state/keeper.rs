@@ -1,6 +1,6 @@
 //! Sees to it that long logs have snapshots though nobody asks for their state, and that a deleted
 //! execution leaves none behind. Its hook only notes an id, of one commit in thousands; the work is done
-//! aside, a small part of the time. What it misses costs a reader time and nothing else.
+//! aside, a small part of the time. A long log that it misses costs a reader time and nothing else.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 use tapeline_storage::{
     Commit, CommitHook, CommitSlice, EventStore, ExecutionId, ListQuery, LogId, SliceChange,
 };
+use tokio::sync::Notify;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use super::{Snapshots, States};
+use super::{Interest, Snapshots, States};
 use crate::limits::{LIST_PAGE_MAX, SNAPSHOT_EVENTS_MIN, SNAPSHOT_WISHES_MAX};
 
 /// For each second of work so many seconds of rest.
@@ -29,17 +31,22 @@ enum Wish {
 /// Notes what a commit means for the snapshots, then calls the hook behind it.
 pub struct SnapshotHook {
     wishes: Sender<Wish>,
+    missed: Arc<Notify>,
     next: Arc<dyn CommitHook>,
 }
 
-/// What the hook noted. Full: what comes is not noted.
+/// What the hook noted. Full: what comes is not noted, but that a deletion was not.
 #[derive(Debug)]
-pub struct SnapshotWishes(Receiver<Wish>);
+pub struct SnapshotWishes {
+    noted: Receiver<Wish>,
+    missed: Arc<Notify>,
+}
 
 /// A hook in front of another one, and what it will note.
 pub fn snapshot_hook(next: Arc<dyn CommitHook>) -> (SnapshotHook, SnapshotWishes) {
     let (wishes, noted) = channel(SNAPSHOT_WISHES_MAX);
-    (SnapshotHook { wishes, next }, SnapshotWishes(noted))
+    let missed = Arc::new(Notify::new());
+    (SnapshotHook { wishes, missed: missed.clone(), next }, SnapshotWishes { noted, missed })
 }
 
 impl std::fmt::Debug for SnapshotHook {
@@ -52,8 +59,12 @@ impl CommitHook for SnapshotHook {
     fn committed(&self, commit: &Arc<Commit>) {
         self.next.committed(commit);
         for wish in commit.slices.iter().filter_map(wish_of) {
-            // Without it the next one, or the next start, does the work.
-            let _ = self.wishes.try_send(wish);
+            match self.wishes.try_send(wish) {
+                // What is left of a deleted execution is looked for.
+                Err(TrySendError::Full(Wish::Forget(..))) => self.missed.notify_one(),
+                // The next one does the work.
+                Err(TrySendError::Full(Wish::Keep(_)) | TrySendError::Closed(_)) | Ok(()) => {}
+            }
         }
     }
 }
@@ -81,7 +92,7 @@ impl SnapshotKeeper {
     pub fn start(states: States, wishes: SnapshotWishes) -> Self {
         Self(tokio::spawn(async move {
             remove_orphans(&*states.0.store, &states.0.snapshots).await;
-            keep(&states, wishes.0).await;
+            keep(&states, wishes).await;
         }))
     }
 }
@@ -92,27 +103,46 @@ impl Drop for SnapshotKeeper {
     }
 }
 
-async fn keep(states: &States, mut wishes: Receiver<Wish>) {
+async fn keep(states: &States, mut wishes: SnapshotWishes) {
     let mut noted = Vec::new();
-    while wishes.recv_many(&mut noted, SNAPSHOT_WISHES_MAX).await > 0 {
-        let mut kept = HashSet::new();
-        for wish in noted.drain(..) {
-            match wish {
-                Wish::Forget(execution, log_id) => {
-                    states.0.cache.forget(&execution);
-                    states.0.snapshots.remove(log_id.to_string()).await;
-                }
-                Wish::Keep(execution) => drop(kept.insert(execution)),
+    loop {
+        tokio::select! {
+            count = wishes.noted.recv_many(&mut noted, SNAPSHOT_WISHES_MAX) => match count {
+                0 => return,
+                _ => fulfil(states, noted.drain(..)).await,
+            },
+            () = wishes.missed.notified() => {
+                let begun = Instant::now();
+                remove_orphans(&*states.0.store, &states.0.snapshots).await;
+                rest(begun).await;
             }
-        }
-        for execution in kept {
-            let begun = Instant::now();
-            if let Err(error) = states.current(&execution).await {
-                tracing::debug!(%execution, %error, "no snapshot was made");
-            }
-            tokio::time::sleep((begun.elapsed() * REST).min(REST_MAX)).await;
         }
     }
+}
+
+async fn fulfil(states: &States, noted: impl Iterator<Item = Wish>) {
+    let mut kept = HashSet::new();
+    for wish in noted {
+        match wish {
+            Wish::Forget(execution, log_id) => {
+                states.0.cache.forget(&execution);
+                states.0.snapshots.remove(log_id.to_string()).await;
+            }
+            Wish::Keep(execution) => drop(kept.insert(execution)),
+        }
+    }
+    for execution in kept {
+        let begun = Instant::now();
+        if let Err(error) = states.current_for(&execution, Interest::Passing).await {
+            tracing::debug!(%execution, %error, "no snapshot was made");
+        }
+        rest(begun).await;
+    }
+}
+
+/// Work that began then is paid for with a rest.
+async fn rest(begun: Instant) {
+    tokio::time::sleep((begun.elapsed() * REST).min(REST_MAX)).await;
 }
 
 /// Removes the snapshots of executions that are gone.
@@ -135,3 +165,6 @@ async fn remove_orphans(store: &dyn EventStore, snapshots: &Arc<Snapshots>) {
         snapshots.remove(log_id).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

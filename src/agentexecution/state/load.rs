@@ -6,10 +6,14 @@ use std::sync::Arc;
 
 use tapeline_storage::{ExecutionId, Head, Page, PageSize, ReadError, Seq};
 
-use super::snapshot::Snapshot;
+use super::snapshot::{Place, Snapshot};
 use super::{Mark, State, StateError, States};
-use crate::execution::fold::{Folded, adds};
-use crate::limits::{SNAPSHOT_BYTES_MIN, SNAPSHOT_EVENTS_MAX, SNAPSHOT_EVENTS_MIN, STATE_BYTES_MAX};
+use crate::execution::fold::{FoldError, Folded};
+use crate::execution::invalid::Excess;
+use crate::execution::kind;
+use crate::limits::{
+    FOLDED_BYTES_MAX, SNAPSHOT_BYTES_MIN, SNAPSHOT_EVENTS_MAX, SNAPSHOT_EVENTS_MIN, STATE_BYTES_MAX,
+};
 
 impl States {
     /// The state at the tail.
@@ -78,54 +82,56 @@ impl States {
         Ok(State::new(head.clone(), folded, Mark::default()))
     }
 
-    /// Has a snapshot written when enough came since the last one.
-    pub(super) fn snapshot_if_due(&self, state: &mut State) {
+    /// The place to write a snapshot, when enough came since the last one.
+    pub(super) fn place_if_due(&self, state: &mut State) -> Option<Place> {
         let seq = state.folded.through_seq();
         let events = seq - state.snapshot_seq;
         let far = state.snapshot_seq.clamp(SNAPSHOT_EVENTS_MIN, SNAPSHOT_EVENTS_MAX);
         let ended = state.head.phase.is_terminal() && events >= SNAPSHOT_EVENTS_MIN;
-        let much = SNAPSHOT_BYTES_MIN.max(state.bytes / 2);
-        if (ended || events >= far || state.bytes_since_snapshot >= much) && self.0.snapshots.write(state) {
-            (state.snapshot_seq, state.bytes_since_snapshot) = (seq, 0);
+        let much = SNAPSHOT_BYTES_MIN.max(state.bytes() / 2);
+        if !ended && events < far && state.bytes_since_snapshot < much {
+            return None;
+        }
+        let place = self.0.snapshots.place()?;
+        (state.snapshot_seq, state.bytes_since_snapshot) = (seq, 0);
+        Some(place)
+    }
+
+    /// Writes a snapshot, and takes it away again if there is no such execution any more: whoever deleted it
+    /// may have looked for a file before there was one.
+    pub(super) async fn write_snapshot(self, place: Place, state: Arc<State>) {
+        let execution = state.head.execution.clone();
+        self.0.snapshots.write(place, state).await;
+        if let Err(ReadError::NotFound { .. }) = self.0.store.head(&execution.id).await {
+            self.0.snapshots.remove(execution.log_id.to_string()).await;
         }
     }
 }
 
 impl State {
     fn new(head: Arc<Head>, folded: Folded, mark: Mark) -> Self {
-        let (bytes, seq) = (folded.base_len(), folded.through_seq());
+        let seq = folded.through_seq();
         // A base is as good as a snapshot to begin with.
-        Self { head, folded, changed_seq: seq, mark, bytes, bytes_since_snapshot: 0, snapshot_seq: seq }
+        Self { head, folded, changed_seq: seq, mark, bytes_since_snapshot: 0, snapshot_seq: seq }
     }
 
     /// Adds a page. Returns whether the tail is reached.
     fn add(&mut self, execution: &ExecutionId, page: Page) -> Result<bool, StateError> {
-        for event in &page.events {
-            self.folded.add(event).map_err(|error| {
-                corrupt(execution, event.seq, format!("its payload is no event: {error}"))
-            })?;
-            self.mark = Mark::of(event);
-            if adds(event.type_tag) {
-                self.changed_seq = event.seq;
-                self.bytes += event.payload.len();
-                self.bytes_since_snapshot += event.payload.len();
-            }
+        self.folded.add_all(&page.events, FOLDED_BYTES_MAX).map_err(|error| match error {
+            FoldError::TooLarge(excess) => StateError::TooLarge(excess),
+            FoldError::Damaged { seq, .. } => corrupt(execution, seq, error.to_string()),
+        })?;
+        for event in page.events.iter().filter(|event| kind::adds(event.type_tag)) {
+            self.changed_seq = event.seq;
+            self.bytes_since_snapshot += event.payload.len();
         }
+        self.mark = page.events.last().map_or(self.mark, Mark::of);
         self.head = page.head;
-        self.check_size()?;
-        Ok(self.folded.through_seq() >= self.head.tail_seq)
-    }
-
-    /// A state grows by no more than the events that are added; only near the limit is it measured.
-    fn check_size(&mut self) -> Result<(), StateError> {
-        if self.bytes <= STATE_BYTES_MAX {
-            return Ok(());
+        let is_at_tail = self.folded.through_seq() >= self.head.tail_seq;
+        match Excess::over(STATE_BYTES_MAX, self.bytes()).filter(|_| is_at_tail) {
+            Some(excess) => Err(StateError::TooLarge(excess)),
+            None => Ok(is_at_tail),
         }
-        self.bytes = self.folded.base_len();
-        if self.bytes <= STATE_BYTES_MAX {
-            return Ok(());
-        }
-        Err(StateError::TooLarge { limit: STATE_BYTES_MAX as u64, actual: self.bytes as u64 })
     }
 }
 

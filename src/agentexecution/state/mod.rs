@@ -11,12 +11,15 @@ mod keeper;
 use std::sync::Arc;
 
 use tapeline_storage::{EventStore, ExecutionId, Head, Position, ReadError, Seq};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
 
 use crate::execution::fold::Folded;
-use crate::limits::STATE_LOADS_MAX;
-use cache::Cache;
+use crate::execution::invalid::Excess;
+use crate::limits::{STATE_LOADS_MAX, STATE_NEAR_EVENTS, TOO_LARGE_PAUSE_FACTOR};
+use cache::{Cache, Known, Verdict};
 
+pub use cache::Interest;
 pub use keeper::{SnapshotHook, SnapshotKeeper, SnapshotWishes, snapshot_hook};
 pub use snapshot::Snapshots;
 
@@ -31,8 +34,6 @@ pub struct State {
     pub changed_seq: Seq,
     /// The last event in it.
     mark: Mark,
-    /// Its length at most, as far as it was counted, in bytes.
-    bytes: usize,
     /// Bytes of events that were added since a snapshot was written or read.
     bytes_since_snapshot: usize,
     /// The seq of that snapshot, or of the base; 0 without one.
@@ -53,13 +54,8 @@ pub enum StateError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// It is larger than what is held in memory for one execution; its events can still be read.
-    #[error("the state has {actual} bytes, the limit is {limit}")]
-    TooLarge {
-        /// The limit, in bytes.
-        limit: u64,
-        /// What it has at least, in bytes.
-        actual: u64,
-    },
+    #[error("the state takes {} bytes of memory or more, the limit is {}", .0.actual, .0.limit)]
+    TooLarge(Excess),
 }
 
 /// The states of a store's executions. Cheap to clone.
@@ -75,9 +71,9 @@ struct Shared {
 }
 
 impl State {
-    /// Its length at most, as it is encoded, in bytes.
+    /// What it takes in memory, in bytes; encoded it is no longer than that.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.folded.memory_bytes()
     }
 }
 
@@ -96,22 +92,73 @@ impl States {
 
     /// The state at the tail, or behind it if more came meanwhile.
     pub async fn current(&self, execution: &ExecutionId) -> Result<Arc<State>, StateError> {
+        self.current_for(execution, Interest::Lasting).await
+    }
+
+    /// The same, for somebody who may not ask again.
+    pub async fn current_for(
+        &self,
+        execution: &ExecutionId,
+        interest: Interest,
+    ) -> Result<Arc<State>, StateError> {
         let head = self.head(execution).await?;
-        let entry = self.0.cache.entry(execution, head.execution.log_id);
-        let mut kept = entry.state.lock().await;
-        if let Some(state) = kept.as_ref().filter(|state| state.head.tail_seq >= head.tail_seq) {
-            return Ok(state.clone());
+        let entry = self.0.cache.entry(execution, head.execution.log_id, interest);
+        let mut known = entry.known.lock().await;
+        match &*known {
+            Known::State(state) if state.head.tail_seq >= head.tail_seq => return Ok(state.clone()),
+            Known::TooLarge(verdict) if verdict.holds(&head) => {
+                return Err(StateError::TooLarge(verdict.excess));
+            }
+            _ => {}
         }
-        // The semaphore is never closed.
-        let _place = self.0.loads.acquire().await.ok();
+        let _place = self.place_for(&known, &head).await;
         // Whoever goes away in between leaves nothing behind that is half done.
-        let mut state = self.advance(head, kept.take()).await?;
-        self.snapshot_if_due(&mut state);
-        let state = Arc::new(state);
-        *kept = Some(state.clone());
-        drop(kept);
-        self.0.cache.weigh(execution, &entry, state.bytes);
+        let state = self.advanced(head, &mut known).await?;
+        drop(known);
+        self.0.cache.weigh(execution, &entry, state.bytes());
         Ok(state)
+    }
+
+    /// A place among those who fold, for what may take long. A state in memory is near the tail as a rule,
+    /// and does not wait for others to be read from the beginning.
+    async fn place_for(&self, known: &Known, head: &Head) -> Option<SemaphorePermit<'_>> {
+        match known {
+            Known::State(state) if head.tail_seq - state.head.tail_seq <= STATE_NEAR_EVENTS => None,
+            // The semaphore is never closed.
+            _ => self.0.loads.acquire().await.ok(),
+        }
+    }
+
+    /// Brings what is known up to the tail.
+    async fn advanced(&self, head: Arc<Head>, known: &mut Known) -> Result<Arc<State>, StateError> {
+        let (begun, tail_seq) = (Instant::now(), head.tail_seq);
+        let before = match std::mem::take(known) {
+            Known::State(state) => Some(state),
+            Known::Nothing | Known::TooLarge(_) => None,
+        };
+        match self.advance(head, before).await {
+            Ok(mut state) => {
+                let place = self.place_if_due(&mut state);
+                let state = Arc::new(state);
+                if let Some(place) = place {
+                    tokio::spawn(self.clone().write_snapshot(place, state.clone()));
+                }
+                *known = Known::State(state.clone());
+                Ok(state)
+            }
+            Err(StateError::TooLarge(excess)) => {
+                let until = Instant::now() + begun.elapsed() * TOO_LARGE_PAUSE_FACTOR;
+                *known = Known::TooLarge(Verdict { excess, tail_seq, until });
+                Err(StateError::TooLarge(excess))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Drops what is in memory of an execution.
+    #[cfg(test)]
+    pub(super) fn forget(&self, execution: &ExecutionId) {
+        self.0.cache.forget(execution);
     }
 
     async fn head(&self, execution: &ExecutionId) -> Result<Arc<Head>, StateError> {

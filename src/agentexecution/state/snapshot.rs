@@ -17,7 +17,7 @@ use std::time::SystemTime;
 
 use bytes::{Buf, Bytes};
 use tapeline_storage::{Head, LogId, StoreId};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Mark, State};
 use crate::execution::fold::Folded;
@@ -37,6 +37,10 @@ pub(super) struct Snapshot {
     pub(super) folded: Folded,
     pub(super) mark: Mark,
 }
+
+/// The right to write a snapshot.
+#[derive(Debug)]
+pub(super) struct Place(#[expect(dead_code, reason = "it is held")] OwnedSemaphorePermit);
 
 /// The snapshots of one store.
 #[derive(Debug)]
@@ -97,19 +101,26 @@ impl Snapshots {
         }
     }
 
-    /// Has a state written, without waiting for it. Returns whether it will be: not while another one is
-    /// being written.
-    pub(super) fn write(self: &Arc<Self>, state: &State) -> bool {
-        let Ok(place) = self.writing.clone().try_acquire_owned() else { return false };
-        let (this, log_id) = (self.clone(), state.head.execution.log_id);
-        let bytes = encode(self.store_id, log_id, state);
-        tokio::task::spawn_blocking(move || {
+    /// The place of whoever writes; none while another one is being written.
+    pub(super) fn place(&self) -> Option<Place> {
+        self.writing.clone().try_acquire_owned().ok().map(Place)
+    }
+
+    /// Writes a state. It is encoded and written aside: a long one takes its time.
+    pub(super) async fn write(self: &Arc<Self>, place: Place, state: Arc<State>) {
+        let this = self.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            let log_id = state.head.execution.log_id;
+            let bytes = encode(this.store_id, log_id, state.mark, &state.folded);
+            // Whoever brings it up to the tail meanwhile need not copy it.
+            drop(state);
             if let Err(error) = this.write_file(&log_id.to_string(), &bytes) {
                 tracing::debug!(%error, "a snapshot was not written");
             }
             drop(place);
         });
-        true
+        // What is not written costs a reader time.
+        let _ = written.await;
     }
 
     fn write_file(&self, log_id: &str, bytes: &[u8]) -> io::Result<()> {
@@ -188,16 +199,15 @@ fn free_bytes(directory: &Path) -> io::Result<u64> {
     Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
-fn encode(store_id: StoreId, log_id: LogId, state: &State) -> Vec<u8> {
-    let (mark, base) = (state.mark, state.folded.to_base());
-    let mut bytes = Vec::with_capacity(FIXED_LENGTH + base.len() + CRC_LENGTH);
+fn encode(store_id: StoreId, log_id: LogId, mark: Mark, folded: &Folded) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(FIXED_LENGTH + folded.base_len() + CRC_LENGTH);
     bytes.extend_from_slice(MAGIC);
     bytes.push(VERSION);
     bytes.extend_from_slice(&store_id.0.to_be_bytes());
     bytes.extend_from_slice(&log_id.0.to_be_bytes());
     bytes.extend_from_slice(&mark.position.to_le_bytes());
     bytes.extend_from_slice(&mark.record_time_ns.to_le_bytes());
-    bytes.extend_from_slice(&base);
+    folded.write_base(&mut bytes);
     bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
     bytes
 }
@@ -217,4 +227,25 @@ fn decode(mut bytes: Bytes, store_id: StoreId, log_id: LogId) -> Option<Snapshot
     }
     let mark = Mark { position: bytes.get_u64_le(), record_time_ns: bytes.get_u64_le() };
     Some(Snapshot { folded: Folded::from_base(bytes).ok()?, mark })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The checksum is from elsewhere.
+    #[test]
+    fn the_bytes_of_a_snapshot_are_those_of_the_format() {
+        let store_id = StoreId(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10);
+        let log_id = LogId(0x1112_1314_1516_1718_191a_1b1c_1d1e_1f20);
+        let mark = Mark { position: 7, record_time_ns: 9 };
+        let bytes = encode(store_id, log_id, mark, &Folded::default());
+        let ids: Vec<u8> = (1..=32).collect();
+        let marks = [7, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0];
+        let base = [1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let crc = [0x0a, 0x44, 0x71, 0x05];
+        assert_eq!(bytes, [&b"TLSS\x01"[..], &ids, &marks, &base, &crc].concat());
+        let read = decode(bytes.into(), store_id, log_id).expect("it is whole");
+        assert_eq!((read.mark, read.folded), (mark, Folded::default()));
+    }
 }

@@ -47,7 +47,7 @@ fn the_type_tag_is_the_number_of_the_body_field() {
     for body in
         [Body::Output(Output { stream: 1, ..Default::default() }), Body::Custom(CustomEvent::default())]
     {
-        let tag = type_tag(&body);
+        let tag = kind::of(&body);
         let bytes = event(body).encode_to_vec();
         let key = prost::encoding::decode_varint(&mut bytes.as_slice()).expect("it begins with a key");
         assert_eq!(key >> 3, u64::from(tag));

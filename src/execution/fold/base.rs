@@ -9,7 +9,7 @@
 use bytes::{Buf, Bytes};
 use prost::Message;
 
-use super::Folded;
+use super::{Folded, Weight, owned};
 use crate::proto::stigmer::agentexecution::AgentExecution;
 use crate::proto::v1::ExitStatus;
 
@@ -38,11 +38,16 @@ impl Folded {
     /// The state as the base of a trim. The same state has the same bytes.
     pub fn to_base(&self) -> Bytes {
         let mut bytes = Vec::with_capacity(self.base_len());
+        self.write_base(&mut bytes);
+        bytes.into()
+    }
+
+    /// Writes it behind what is there.
+    pub fn write_base(&self, bytes: &mut Vec<u8>) {
         bytes.push(VERSION);
         bytes.extend(self.through_seq.to_le_bytes());
-        self.exit.encode_length_delimited(&mut bytes).expect("a vector grows");
-        self.execution.encode(&mut bytes).expect("a vector grows");
-        bytes.into()
+        self.exit.encode_length_delimited(bytes).expect("a vector grows");
+        self.execution.encode(bytes).expect("a vector grows");
     }
 
     /// Reads what [`Folded::to_base`] wrote.
@@ -55,7 +60,9 @@ impl Folded {
         }
         let through_seq = bytes.get_u64_le();
         let exit = ExitStatus::decode_length_delimited(&mut bytes).map_err(|error| damaged(&error))?;
-        let execution = AgentExecution::decode(bytes).map_err(|error| damaged(&error))?;
-        Ok(Self { through_seq, execution, exit })
+        let mut execution = AgentExecution::decode(bytes).map_err(|error| damaged(&error))?;
+        execution.spec = execution.spec.map(owned);
+        let weight = Weight::of(&execution);
+        Ok(Self { through_seq, execution, exit, weight })
     }
 }

@@ -23,7 +23,7 @@ fn payload(body: Body) -> Bytes {
 }
 
 fn stored(seq: Seq, body: Body) -> StoredEvent {
-    let type_tag = event::type_tag(&body);
+    let type_tag = kind::of(&body);
     let payload = payload(body);
     StoredEvent { seq, position: seq, record_time_ns: 0, type_tag, custom_type: None, payload }
 }
@@ -224,6 +224,53 @@ fn a_base_of_another_version_or_a_short_one_is_an_error() {
     for short in [&b""[..], &[1], &[1, 0, 0, 0, 0, 0, 0, 0, 0]] {
         let read = Folded::from_base(Bytes::from_static(short));
         assert!(matches!(read, Err(BaseError::Damaged(_))), "{read:?}");
+    }
+}
+
+/// Two bytes on the wire for each, and one more for the length.
+#[test]
+fn a_state_is_too_large_by_what_it_takes_in_memory_and_always_at_the_same_event() {
+    let events: Vec<_> = (0..1_000_u32).map(|index| stored(u64::from(index) + 1, added(index, ""))).collect();
+    let limit = 100 * size_of::<AgentMessage>();
+    let failed = |step: usize| {
+        let mut folded = Folded::default();
+        let mut pages = events.chunks(step);
+        let error = pages.find_map(|page| folded.add_all(page, limit).err()).expect("it is too large");
+        (error, folded.through_seq())
+    };
+    let actual = limit + size_of::<AgentMessage>();
+    let too_large = FoldError::TooLarge(Excess::over(limit, actual).expect("it is above"));
+    assert_eq!([1, 7, 1_000].map(failed), [(); 3].map(|()| (too_large.clone(), 101)));
+    assert_eq!(fold(&[]).add_all(&events[..100], limit), Ok(()));
+}
+
+/// A runner that replaces a message again and again adds nothing to what there is.
+#[test]
+fn what_was_replaced_or_cut_weighs_nothing() {
+    let replaced =
+        |text: &str| Body::MessageReplaced(MessageReplaced { index: 0, message: Some(message(text)) });
+    let once = fold(&[added(0, ""), replaced("long")]);
+    let mut often = vec![added(0, "x"), added(1, "y")];
+    often.extend((0..100).map(|number: i32| replaced(&"x".repeat(number as usize))));
+    often.extend([Body::ListTruncated(ListTruncated { list: MESSAGES, length: 1 }), replaced("long")]);
+    assert_eq!(fold(&often).memory_bytes(), once.memory_bytes());
+    assert_eq!(Folded::default().memory_bytes_with(once.execution()), once.memory_bytes());
+    let status = AgentExecution { status: once.execution().status.clone(), ..Default::default() };
+    assert_eq!(fold(&often).memory_bytes_with(&status), once.memory_bytes());
+}
+
+/// A token that lies in the bytes it was read from would keep all of them in memory.
+#[test]
+fn a_token_is_not_a_part_of_the_bytes_it_came_in() {
+    let spec = AgentExecutionSpec {
+        message: "x".repeat(1 << 20),
+        callback_token: "t0k".into(),
+        ..Default::default()
+    };
+    let folded = fold(&[Body::Created(ExecutionCreated { spec: Some(spec), ..Default::default() })]);
+    for folded in [reread(&folded), folded] {
+        let token = folded.execution.spec.expect("set").callback_token;
+        assert!(token.try_into_mut().is_ok_and(|token| token.capacity() < 1 << 20));
     }
 }
 

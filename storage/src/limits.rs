@@ -4,6 +4,10 @@
 /// One mebibyte, in bytes.
 pub const MIB: usize = 1 << 20;
 
+/// What seqs, positions, rows, commits, numbers of executions and counts of bytes stay below: no disk holds so
+/// many. Stored bytes that say more are damaged, so arithmetic on what was read cannot overflow.
+pub const NUMBERING_MAX: u64 = 1 << 62;
+
 /// Longest execution id, in bytes. Longer: refused by [`crate::ExecutionId`].
 pub const EXECUTION_ID_BYTES_MAX: usize = 128;
 /// Longest producer id, in bytes. Longer: the append is rejected.

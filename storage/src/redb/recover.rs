@@ -15,6 +15,7 @@ use super::journal::{Journal, RawCommit};
 use super::slots::{Slots, State};
 use super::unsealed::{Change, NewCommit, Run, Unsealed, mark};
 use super::writer::Next;
+use crate::limits::NUMBERING_MAX;
 use crate::record::Record;
 use crate::{ExecutionId, Head, Position, Seq};
 
@@ -40,6 +41,7 @@ pub(super) fn recover(journal: &Journal, archive: &Archive) -> Result<Recovered,
         known: Vec::new(),
         places: HashMap::new(),
         last_place: None,
+        events_left: 0,
         last_commit: None,
     };
     let next = std::thread::scope(|scope| {
@@ -87,6 +89,8 @@ struct Fold<'a> {
     /// The number and place of the execution that was looked at last: events of one append stand behind
     /// each other, and only the first of them has to be looked up.
     last_place: Option<(u64, usize)>,
+    /// How many events the append at hand must still have.
+    events_left: u32,
     /// The number of the last commit so far.
     last_commit: Option<u64>,
 }
@@ -102,6 +106,7 @@ impl Fold<'_> {
                 let damaged = |error| EngineError::corrupt(0, 0, self.position + 1, error);
                 damage.map(damaged).map_or(Ok(()), Err)
             })
+            .and_then(|()| self.check_append_ended())
             .map_err(|error| damaged(&raw, first_position, error))?;
         let position_before = first_position - 1;
         self.unsealed.get_or_insert_with(|| Unsealed::new(raw.commit, position_before)).add(NewCommit {
@@ -148,6 +153,7 @@ impl Fold<'_> {
         raw: &RawCommit,
         changes: &mut Vec<Change>,
     ) -> Result<(), EngineError> {
+        self.check_append_ended()?;
         let row = raw.last_row;
         match record {
             Record::Create(creation) => self.create(Head::new(creation), row),
@@ -182,7 +188,7 @@ impl Fold<'_> {
 
     fn create(&mut self, head: Head, row: u64) -> Result<(), EngineError> {
         let number = head.number;
-        if number < self.next_number || number == u64::MAX {
+        if number < self.next_number || number >= NUMBERING_MAX {
             return Err(EngineError::corrupt(number, 1, 0, "the number was given before"));
         }
         self.next_number = number + 1;
@@ -217,8 +223,15 @@ impl Fold<'_> {
         head.apply(&event.applied());
         let Some(batch) = &event.batch else {
             self.position += 1;
+            let Some(left) = self.events_left.checked_sub(1) else {
+                return wrong("it belongs to no append, or to one that says it has fewer events");
+            };
+            self.events_left = left;
             return continue_run(changes, event);
         };
+        self.check_append_ended()?;
+        let Some(left) = batch.events.checked_sub(1) else { return wrong("an append says it has no event") };
+        self.events_left = left;
         let execution = head.execution.clone();
         self.position += 1;
         let Ok(offset) = u32::try_from(event.offset) else { return wrong("the commit is too long") };
@@ -232,6 +245,17 @@ impl Fold<'_> {
         };
         changes.push(Change::Events { number: event.number, execution, run });
         Ok(())
+    }
+
+    /// What a duplicate is answered with is counted from what an append says of itself: it must be so.
+    fn check_append_ended(&self) -> Result<(), EngineError> {
+        match self.events_left {
+            0 => Ok(()),
+            left => {
+                let what = format!("an append ends {left} events before it says");
+                Err(EngineError::corrupt(0, 0, self.position + 1, what))
+            }
+        }
     }
 
     /// The head of an execution that a record speaks of, which must be there.
@@ -281,3 +305,6 @@ fn continue_run(changes: &mut [Change], event: &Event) -> Result<(), EngineError
         _ => Err(EngineError::corrupt(event.number, event.seq, event.position, "no append begins before it")),
     }
 }
+
+#[cfg(test)]
+mod tests;

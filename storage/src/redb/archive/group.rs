@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::super::error::EngineError;
 use super::seal::SealInput;
 use super::value::Meta;
+use crate::limits::NUMBERING_MAX;
 use crate::record::Record;
 use crate::{Position, Seq};
 
@@ -118,7 +119,7 @@ impl Grouping {
     }
 
     fn take_number(&mut self, number: u64) -> Result<u64, EngineError> {
-        if number < self.next_number || number == u64::MAX {
+        if number < self.next_number || number >= NUMBERING_MAX {
             return Err(corrupt(number, self.next_position, "the number was given before"));
         }
         self.next_number = number + 1;

@@ -126,7 +126,8 @@ impl Sealing<'_> {
         self.outcome.removed = self.catalogue.removed;
         self.catalogue.write(&mut self.units)?;
         let first_position = self.input.first_position;
-        let generation = (self.outcome.chunks > 0).then(|| {
+        // Also if nothing of it is left to store: so a generation that cannot be found is damage.
+        let generation = (self.input.last_position >= first_position).then(|| {
             let (last_position, raw_bytes) = (self.input.last_position, self.outcome.raw_bytes);
             let value = GenerationRow { last_position, raw_bytes }.encode(first_position);
             Change::Generation { first_position, value }

@@ -121,6 +121,7 @@ pub(super) fn admit_create(
         }
         State::Present(_) => return Err(exists(false)),
         State::Deleted { .. } => return Err(exists(true)),
+        State::Damaged { .. } => return Err(state.no_head(&request.execution).into()),
         State::Absent => {}
     }
     check_labels(request)?;

@@ -141,8 +141,7 @@ impl Shared {
         let slot = self.slot(id).await?;
         match slot.state() {
             State::Present(head) => Ok((slot, head)),
-            State::Absent => Err(ReadError::NotFound { execution: id.clone(), deleted: false }),
-            State::Deleted { .. } => Err(ReadError::NotFound { execution: id.clone(), deleted: true }),
+            none => Err(none.no_head(id)),
         }
     }
 

@@ -20,6 +20,19 @@ pub(crate) enum Visibility {
     Deleted,
     /// Events below this seq were trimmed.
     Floor(Seq),
+    /// What is stored of it is damaged: what there is of it, nobody can say.
+    Unknown,
+}
+
+impl Visibility {
+    /// Whether it hides the event with this seq.
+    pub(crate) fn hides(self, seq: Seq) -> bool {
+        match self {
+            Self::AsArchived | Self::Unknown => false,
+            Self::Deleted => true,
+            Self::Floor(floor_seq) => seq < floor_seq,
+        }
+    }
 }
 
 /// Tells the [`Visibility`] of an execution by its number.
@@ -47,11 +60,8 @@ impl<'a> Veil<'a> {
 
     fn hides(&mut self, placed: &Placed) -> bool {
         let overlay = self.overlay;
-        match self.known.entry(placed.number).or_insert_with_key(|number| overlay(*number)) {
-            Visibility::AsArchived => false,
-            Visibility::Deleted => true,
-            Visibility::Floor(floor_seq) => placed.event.seq < *floor_seq,
-        }
+        let visibility = self.known.entry(placed.number).or_insert_with_key(|number| overlay(*number));
+        visibility.hides(placed.event.seq)
     }
 }
 

@@ -85,9 +85,15 @@ impl<'t> Cutter<'t> {
     /// For an execution whose head is this before the first record.
     pub(super) fn new(head: &Head, scratch: &'t mut Scratch) -> Self {
         let own = |state: &crate::ProducerState| OwnMark::new(&state.producer);
+        let marks = head.producers.iter().map(own).collect();
+        Self { marks, ..Self::without_head(head.number, scratch) }
+    }
+
+    /// For an execution whose head is damaged: its chunks know of no producers before the first record.
+    pub(super) fn without_head(number: u64, scratch: &'t mut Scratch) -> Self {
         Self {
-            number: head.number,
-            marks: head.producers.iter().map(own).collect(),
+            number,
+            marks: Vec::new(),
             raw: Vec::new(),
             pending: Vec::new(),
             guess: CHUNK_RAW_BYTES_MAX,

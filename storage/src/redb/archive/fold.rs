@@ -51,6 +51,34 @@ pub(super) fn fold<E: From<EngineError>>(
     fold.finish(before.is_none())
 }
 
+/// Cuts the events of a group for which there is no sound head to fold them over.
+pub(super) fn cut_without_head<E: From<EngineError>>(
+    number: u64,
+    group: &Group,
+    commits: &[Bytes],
+    scratch: &mut Scratch,
+    mut sink: impl FnMut(CutChunk) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut cutter = Cutter::without_head(number, scratch);
+    let mut last_seq = None;
+    for frame in group.frames(commits) {
+        let (record, _) = Record::decode(frame).map_err(|error| EngineError::record(number, 0, &error))?;
+        let Record::Event(event) = record else { continue };
+        if last_seq.is_some_and(|last| event.seq != last + 1) {
+            return Err(EngineError::corrupt(number, event.seq, event.position, "another seq stands here").into());
+        }
+        last_seq = Some(event.seq);
+        while let Some(chunk) = cutter.make_room(frame) {
+            sink(chunk)?;
+        }
+        cutter.push(frame, &event);
+    }
+    while let Some(chunk) = cutter.finish() {
+        sink(chunk)?;
+    }
+    Ok(())
+}
+
 struct Fold<'a, S> {
     number: u64,
     group: &'a Group,

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use redb::{Database, ReadTransaction, ReadableDatabase};
+use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase};
 
 use super::super::error::EngineError;
 use super::chunk::{Chunk, Header};
 use super::heads::HeadTables;
 use super::meta_in;
-use super::schema::{EventTables, GENERATION_CHUNKS, GENERATIONS};
+use super::schema::{EventTables, GARBAGE, GENERATION_CHUNKS, GENERATIONS};
 use super::value::GenerationRow;
 use crate::limits::{CHUNK_RAW_BYTES_MAX, RECORD_BODY_BYTES_MAX, UNSEALED_BYTES_MAX};
 use crate::record::EventRecord;
@@ -86,6 +86,7 @@ impl Generation {
         let mut loading = Loading {
             tables: EventTables::open(&txn)?,
             heads: HeadTables::open(&txn)?,
+            garbage: txn.open_table(GARBAGE)?,
             known: HashMap::new(),
             // Of this transaction: since the span was looked up, some chunks may have been freed.
             raw_bytes_left: raw_bytes(&txn, first)?,
@@ -132,6 +133,7 @@ const _: () =
 struct Loading {
     tables: EventTables,
     heads: HeadTables,
+    garbage: ReadOnlyTable<u64, ()>,
     /// Of each execution its name and its floor; `None` if it was deleted.
     known: HashMap<u64, Option<(Arc<ExecutionRef>, Seq)>>,
     /// Bytes of the chunks that are still to come. The names of chunks have no checksum of their own; that
@@ -208,6 +210,10 @@ impl Loading {
             return Ok(known.clone());
         }
         let head = self.heads.head(number)?;
+        // A deleted execution is among the garbage as long as it has chunks.
+        if head.is_none() && self.garbage.get(number)?.is_none() {
+            return Err(EngineError::corrupt(number, 0, 0, "the head is missing"));
+        }
         let known = head.map(|head| (head.execution.clone(), head.floor_seq));
         self.known.insert(number, known.clone());
         Ok(known)

@@ -18,6 +18,8 @@ pub(super) type Groups = BTreeMap<u64, Group>;
 #[derive(Debug, Default)]
 pub(super) struct Group {
     items: Vec<Item>,
+    /// Whether the first of them is its creation.
+    pub(super) created: bool,
     /// Whether the last of them is a deletion.
     pub(super) deleted: bool,
     /// The highest floor a trim among them sets; 0 if there is none.
@@ -106,6 +108,7 @@ impl Grouping {
             Record::Trim(trim) => trim.number,
         };
         let group = self.groups.entry(number).or_default();
+        group.created |= group.items.is_empty() && matches!(record, Record::Create(_));
         if group.deleted {
             return Err(corrupt(number, self.next_position, "a record follows a deletion"));
         }

@@ -3,7 +3,7 @@
 use super::super::testing::disk::Disk;
 use super::*;
 use crate::record::{BatchStart, EventRecord, ProducerStamp};
-use crate::{Creation, LogId, Producer, StoreId};
+use crate::{Creation, ExecutionId, LogId, Producer, Seq, StoreId};
 
 const STORE: StoreId = StoreId(42);
 

@@ -4,6 +4,7 @@ mod support;
 mod basics;
 mod sealing;
 mod faults;
+mod damage;
 mod pressure;
 mod races;
 mod streams;

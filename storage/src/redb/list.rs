@@ -18,7 +18,7 @@ pub(super) async fn list(shared: &Arc<Shared>, query: ListQuery) -> Result<ListP
     let shared = shared.clone();
     // A page of nothing would never come to an end.
     let query = ListQuery { heads_max: query.heads_max.max(1), ..query };
-    let page = on_blocking_thread(move || shared.with_files(|files| page(&shared, files, &query)));
+    let page = on_blocking_thread(move || shared.read_files(|files| page(&shared, files, &query)));
     page.await.map_err(|error| error.into_read_error(None))
 }
 

@@ -2,6 +2,7 @@
 //! No type of redb leaves this module.
 
 mod error;
+mod panics;
 mod files;
 mod format;
 mod journal;

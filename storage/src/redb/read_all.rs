@@ -48,7 +48,7 @@ async fn from(
     let page = on_blocking_thread(move || {
         let mut page = AllPage { events: Vec::new(), through: after, tail_position };
         while page.events.is_empty() && page.through < tail_position {
-            shared.with_files(|files| {
+            shared.read_files(|files| {
                 step(&shared, files, &mut page, size).map_err(|error| named(&shared, files, error))
             })?;
         }
@@ -150,12 +150,7 @@ fn each_event(
 /// Adds what is neither trimmed nor deleted. If something was sealed since the commits were looked up,
 /// what hides an event may be in the archive now: then nothing is added, and the page goes on from
 /// where it was.
-fn add_visible(
-    shared: &Shared,
-    epoch: Epoch,
-    found: Found,
-    page: &mut AllPage,
-) -> Result<(), EngineError> {
+fn add_visible(shared: &Shared, epoch: Epoch, found: Found, page: &mut AllPage) -> Result<(), EngineError> {
     let numbers = found.events.iter().map(|(number, _)| *number);
     let Some(names) = shared.unsealed.names(epoch, numbers) else { return Ok(()) };
     for ((name, visibility), (number, event)) in names.into_iter().zip(found.events) {

@@ -5,6 +5,7 @@ mod basics;
 mod sealing;
 mod faults;
 mod damage;
+mod pages;
 mod pressure;
 mod races;
 mod streams;

@@ -7,10 +7,8 @@ use tapeline_storage::{ExecutionId, PageSize, ReadError, Reject, Seq, StoredEven
 
 use super::{AppendError, Appender, parse_id};
 use crate::execution::fold::Folded;
+use crate::execution::invalid::{Excess, Invalid};
 use crate::limits::TRIM_STATE_BYTES_MAX;
-
-/// What is too large when a state is.
-pub(super) const STATE_BYTES: &str = "bytes of the state while it is folded";
 
 impl Appender {
     /// Removes the events below a floor and keeps what they add up to. Returns the floor in force.
@@ -112,7 +110,8 @@ fn check_state(bytes: usize) -> Result<(), AppendError> {
         return Ok(());
     }
     let (limit, actual) = (TRIM_STATE_BYTES_MAX as u64, bytes as u64);
-    Err(WriteError::TooLarge { what: STATE_BYTES, limit, actual }.into())
+    let description = format!("bytes of the state while it is folded: {actual}, the limit is {limit}");
+    Err(Invalid::beyond("floor_seq", description, Excess { limit, actual }).into())
 }
 
 /// What is stored cannot be folded; at an event, or in the base.

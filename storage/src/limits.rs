@@ -75,7 +75,7 @@ pub const UNSEALED_BYTES_MAX: usize = 256 * MIB;
 pub const GENERATION_BYTES_MAX: usize = 16 * MIB;
 /// Raw bytes of one chunk; a single larger record makes a chunk of its own.
 pub const CHUNK_RAW_BYTES_MAX: usize = 32 << 10;
-/// Bytes of chunks in one slice of a sealing, see `redb::seal`.
+/// Bytes of chunks in one slice of a sealing, see `redb::archive`.
 pub const SEAL_SLICE_BYTES: usize = 512 << 10;
 /// Bytes of pages that one durable commit of the archive writes anew, all its slices included. More:
 /// the sealing goes on in another durable commit. Half of what the ballast beside the file can give.

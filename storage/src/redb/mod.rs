@@ -24,6 +24,8 @@ mod runs;
 mod reader;
 mod read_all;
 mod older;
+mod submit;
+mod trim;
 mod list;
 mod open;
 mod store;

@@ -51,12 +51,9 @@ impl State {
     pub(super) fn no_head(&self, id: &ExecutionId) -> ReadError {
         let execution = id.clone();
         match self {
-            Self::Damaged { what, .. } => ReadError::Corrupt {
-                execution: Some(execution),
-                seq: 0,
-                position: 0,
-                what: what.to_string(),
-            },
+            Self::Damaged { what, .. } => {
+                ReadError::Corrupt { execution: Some(execution), seq: 0, position: 0, what: what.to_string() }
+            }
             Self::Deleted { .. } => ReadError::NotFound { execution, deleted: true },
             Self::Absent | Self::Present(_) => ReadError::NotFound { execution, deleted: false },
         }

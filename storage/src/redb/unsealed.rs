@@ -36,11 +36,23 @@ pub(super) struct NewCommit {
 /// What one request did.
 #[derive(Debug)]
 pub(super) enum Change {
-    Events { number: u64, execution: Arc<ExecutionRef>, run: Run },
-    Trimmed { number: u64, floor_seq: Seq, base: Option<Bytes> },
-    Deleted { number: u64 },
+    Events {
+        number: u64,
+        execution: Arc<ExecutionRef>,
+        run: Run,
+    },
+    Trimmed {
+        number: u64,
+        floor_seq: Seq,
+        base: Option<Bytes>,
+    },
+    Deleted {
+        number: u64,
+    },
     /// Something of an execution of which nothing can be said, because what the archive has of it is damaged.
-    Unknown { number: u64 },
+    Unknown {
+        number: u64,
+    },
 }
 
 /// The events of one append, which stand behind each other in their commit.

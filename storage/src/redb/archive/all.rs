@@ -117,8 +117,12 @@ enum After {
     /// A generation that holds events.
     Events(GenerationSpan),
     /// A generation of whose events none is left.
-    Nothing { last_position: Position },
-    End { sealed_position: Position },
+    Nothing {
+        last_position: Position,
+    },
+    End {
+        sealed_position: Position,
+    },
 }
 
 fn page_of(

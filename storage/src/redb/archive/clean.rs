@@ -86,12 +86,7 @@ fn removable_chunks(
             break;
         }
         let generation = generation_of(&txn, &header)?;
-        push_remove_chunk(
-            &mut changes,
-            &parts,
-            (generation, number, header.first_seq),
-            header.raw_bytes,
-        )?;
+        push_remove_chunk(&mut changes, &parts, (generation, number, header.first_seq), header.raw_bytes)?;
         next_seq = header.first_seq + 1;
     }
     Ok((next_seq != from_seq).then_some((changes, next_seq)))

@@ -76,10 +76,7 @@ fn wrong(number: u64, error: &RecordError) -> EngineError {
 pub(super) type Found = Result<Option<Head>, Box<Corruption>>;
 
 /// The heads of these executions, in one transaction.
-pub(super) fn heads(
-    db: &Database,
-    numbers: impl Iterator<Item = u64>,
-) -> Result<Vec<Found>, EngineError> {
+pub(super) fn heads(db: &Database, numbers: impl Iterator<Item = u64>) -> Result<Vec<Found>, EngineError> {
     let tables = HeadTables::open(&db.begin_read()?)?;
     let head = |number| match tables.head(number) {
         Ok(head) => Ok(Ok(head)),

@@ -24,8 +24,11 @@ fn creation(number: u64) -> Record<'static> {
 /// An event of the first execution; with `says` the first of an append of so many.
 fn event(seq: Seq, says: Option<u32>) -> Record<'static> {
     let producer = Producer { id: "p".into(), epoch: 1, seq };
-    let batch =
-        |events| BatchStart { events, producer: Some(ProducerStamp { producer, digest: 3 }), rule_state: None };
+    let batch = |events| BatchStart {
+        events,
+        producer: Some(ProducerStamp { producer, digest: 3 }),
+        rule_state: None,
+    };
     Record::Event(EventRecord {
         number: 1,
         seq,

@@ -9,9 +9,7 @@ use redb::{Database, ReadableTable, TableDefinition};
 
 use super::super::super::error::EngineError;
 use super::super::super::format::FormatError;
-use super::super::schema::{
-    BASES, CHUNK_PARTS, CHUNKS, GENERATION_CHUNKS, GENERATIONS, HEADS, IDS, META,
-};
+use super::super::schema::{BASES, CHUNK_PARTS, CHUNKS, GENERATION_CHUNKS, GENERATIONS, HEADS, IDS, META};
 use super::super::{Archive, Archived, Candidates, SealError, Visibility};
 use super::checks::check;
 use super::model::Model;
@@ -282,7 +280,8 @@ fn a_chunk_whose_name_is_wrong_is_reported_and_never_left_out() {
     let cursors = cursors(&archive);
     let sound = ask(&archive, &journal.sealed, &cursors);
     let [one, two] = numbers;
-    let wrong = [(1, 9_000, 1), (1, one, 9), (1, two, 1), (1, two, 2), (3, one, 1), (4, one, 1), (9_000, one, 1)];
+    let wrong =
+        [(1, 9_000, 1), (1, one, 9), (1, two, 1), (1, two, 2), (3, one, 1), (4, one, 1), (9_000, one, 1)];
     for place in wrong {
         let damaged = Disk::with_image(disk.image_now());
         let db = damaged.open();

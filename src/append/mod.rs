@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use tapeline_storage::limits::{EXECUTION_ID_BYTES_MAX, PRODUCER_ID_BYTES_MAX};
 use tapeline_storage::{
-    AppendOutcome, AppendPlace, AppendRequest, AppendTicket, EventStore, ExecutionId, Head, Producer, Seq,
-    WriteError, digest_events,
+    AppendOutcome, AppendPlace, AppendRequest, AppendTicket, EventStore, ExecutionId, Head, Limit, Producer,
+    Seq, WriteError, digest_events,
 };
 
 use tokio::sync::{Semaphore, watch};
@@ -22,7 +22,6 @@ use crate::limits::TRIMS_MAX;
 use crate::proto::v1 as wire;
 use crate::proto::v1::event::Body;
 
-use trim::STATE_BYTES;
 use turn::Turns;
 
 pub(crate) use create::generate_id;
@@ -58,11 +57,18 @@ impl From<WriteError> for AppendError {
 
 /// Which field makes the store say that this is too large. Most is checked before the store sees it; it
 /// alone knows how many producers an execution has, and a base is all that lies below the floor.
-fn field_of(what: &str) -> &'static str {
+fn field_of(what: Limit) -> &'static str {
     match what {
-        "producers of an execution" => "producer.id",
-        "bytes of a base" | STATE_BYTES => "floor_seq",
-        _ => "events",
+        Limit::Producers => "producer.id",
+        Limit::BaseBytes => "floor_seq",
+        Limit::Labels | Limit::LabelKeyBytes | Limit::LabelValueBytes => "labels",
+        Limit::AppendEvents
+        | Limit::AppendBytes
+        | Limit::CustomTypeBytes
+        | Limit::HeadTextBytes
+        | Limit::LeaseOwnerBytes
+        | Limit::ErrorBytes
+        | Limit::RuleStateBytes => "events",
     }
 }
 

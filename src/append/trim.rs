@@ -9,11 +9,8 @@ use tapeline_storage::{
 
 use super::{AppendError, Appender, parse_id};
 use crate::execution::fold::{FoldError, Folded};
-use crate::execution::invalid::Excess;
+use crate::execution::invalid::{Excess, Invalid};
 use crate::limits::FOLDED_BYTES_MAX;
-
-/// What is too large when a state is.
-pub(super) const STATE_BYTES: &str = "bytes of the state while it is folded";
 
 impl Appender {
     /// Removes the events below a floor and keeps what they add up to. Returns the floor in force.
@@ -103,8 +100,11 @@ impl Appender {
 
 fn unfoldable(execution: &ExecutionId, error: FoldError) -> AppendError {
     match error {
-        FoldError::TooLarge(Excess { limit, actual }) => {
-            WriteError::TooLarge { what: STATE_BYTES, limit, actual }.into()
+        FoldError::TooLarge(excess) => {
+            let Excess { limit, actual } = excess;
+            let description =
+                format!("bytes of the state while it is folded: {actual}, the limit is {limit}");
+            Invalid::beyond("floor_seq", description, excess).into()
         }
         FoldError::Damaged { seq, position, .. } => corrupt(execution, seq, position, error.to_string()),
     }

@@ -3,6 +3,7 @@
 //! added, not answer it with a catch-all.
 //! A write error either guarantees that nothing was written or is [`WriteError::OutcomeUnknown`].
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -10,7 +11,6 @@ use crate::{ExecutionId, Phase, Position, Reject, Seq};
 
 /// Why a store did not open. The daemon maps each to an exit code.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum OpenError {
     /// Another process has this data directory open.
     #[error("the data directory {} is in use by another process", path.display())]
@@ -52,6 +52,54 @@ pub enum OpenError {
         /// The system's answer.
         source: io::Error,
     },
+}
+
+/// What may be too large for a write, and in what it is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// The events of an append.
+    AppendEvents,
+    /// The bytes of all events of an append.
+    AppendBytes,
+    /// The bytes of a custom type.
+    CustomTypeBytes,
+    /// The bytes of a session, agent or display name.
+    HeadTextBytes,
+    /// The bytes of the owner of a lease.
+    LeaseOwnerBytes,
+    /// The bytes of an error.
+    ErrorBytes,
+    /// The labels of an execution.
+    Labels,
+    /// The bytes of a label's key.
+    LabelKeyBytes,
+    /// The bytes of a label's value.
+    LabelValueBytes,
+    /// The bytes of what the rules remember.
+    RuleStateBytes,
+    /// The producers that an execution remembers.
+    Producers,
+    /// The bytes of the base that comes with a trim.
+    BaseBytes,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AppendEvents => "events of an append",
+            Self::AppendBytes => "bytes of an append",
+            Self::CustomTypeBytes => "bytes of a custom type",
+            Self::HeadTextBytes => "bytes of a text of a head",
+            Self::LeaseOwnerBytes => "bytes of a lease owner",
+            Self::ErrorBytes => "bytes of an error",
+            Self::Labels => "labels of an execution",
+            Self::LabelKeyBytes => "bytes of a label's key",
+            Self::LabelValueBytes => "bytes of a label's value",
+            Self::RuleStateBytes => "bytes of a rule state",
+            Self::Producers => "producers of an execution",
+            Self::BaseBytes => "bytes of a base",
+        })
+    }
 }
 
 /// Why a creation, append, trim or deletion was not done.
@@ -119,8 +167,8 @@ pub enum WriteError {
     /// Something is larger than its limit.
     #[error("{what} is {actual}, the limit is {limit}")]
     TooLarge {
-        /// What is too large, with its unit.
-        what: &'static str,
+        /// What is too large.
+        what: Limit,
         /// The limit.
         limit: u64,
         /// What was sent.

@@ -28,7 +28,7 @@ pub mod test_util;
 
 pub use clock::{Clock, SystemClock};
 pub use commit::{Commit, CommitHook, CommitSlice, ExecutionRef, NoHook, SliceChange};
-pub use error::{OpenError, ReadError, WriteError};
+pub use error::{Limit, OpenError, ReadError, WriteError};
 pub use event::{HeadChange, Lease, NewEvent, Phase, Producer, StoredEvent};
 pub use head::{Applied, BatchApplied, BatchSpan, Creation, Head, ProducerState};
 pub use id::{ExecutionId, ExecutionIdError, LogId, Position, Seq, StoreId};

@@ -4,6 +4,10 @@
 /// One mebibyte, in bytes.
 pub const MIB: usize = 1 << 20;
 
+/// What seqs, positions, rows, commits, numbers of executions and counts of bytes stay below: no disk holds so
+/// many. Stored bytes that say more are damaged, so arithmetic on what was read cannot overflow.
+pub const NUMBERING_MAX: u64 = 1 << 62;
+
 /// Longest execution id, in bytes. Longer: refused by [`crate::ExecutionId`].
 pub const EXECUTION_ID_BYTES_MAX: usize = 128;
 /// Longest producer id, in bytes. Longer: the append is rejected.
@@ -74,7 +78,7 @@ pub const UNSEALED_BYTES_MAX: usize = 128 * MIB;
 pub const GENERATION_BYTES_MAX: usize = 16 * MIB;
 /// Raw bytes of one chunk; a single larger record makes a chunk of its own.
 pub const CHUNK_RAW_BYTES_MAX: usize = 32 << 10;
-/// Bytes of chunks in one slice of a sealing, see `redb::seal`.
+/// Bytes of chunks in one slice of a sealing, see `redb::archive`.
 pub const SEAL_SLICE_BYTES: usize = 512 << 10;
 /// Bytes of pages that one durable commit of the archive writes anew, all its slices included. More:
 /// the sealing goes on in another durable commit. Half of what the ballast beside the file can give.

@@ -7,6 +7,7 @@ use bincode::{BorrowDecode, Encode};
 
 use super::body::{LeaseBody, StampBody, parse_phase};
 use super::{Kind, RecordError, decode_value, encode_frame};
+use crate::limits::NUMBERING_MAX;
 use crate::{BatchSpan, ExecutionId, ExecutionRef, Head, LogId, ProducerState};
 
 #[derive(Encode, BorrowDecode)]
@@ -83,7 +84,7 @@ impl HeadBody<'_> {
             log_id: LogId(u128::from_le_bytes(self.log_id)),
             labels: self.labels.into_iter().map(own).collect(),
         };
-        Ok(Head {
+        let head = Head {
             number: self.number,
             execution: Arc::new(execution),
             create_digest: u128::from_le_bytes(self.create_digest),
@@ -102,8 +103,28 @@ impl HeadBody<'_> {
             rule_state: self.rule_state.to_vec(),
             producers: self.producers.into_iter().map(ProducerBody::parse).collect(),
             lease: self.lease.map(LeaseBody::parse),
-        })
+        };
+        if numbers_can_be(&head) {
+            Ok(head)
+        } else {
+            Err(RecordError::Body("the numbers of a head cannot be right".to_owned()))
+        }
     }
+}
+
+/// Whether a writer can have left these numbers, so that whoever counts on from them stays in range.
+fn numbers_can_be(head: &Head) -> bool {
+    let Head { number, floor_seq, tail_seq, tail_position, stored_bytes, .. } = *head;
+    let highest = number.max(tail_seq).max(tail_position).max(stored_bytes);
+    let sent = |span: &BatchSpan| {
+        (1..=span.last_seq).contains(&span.first_seq)
+            && span.last_seq <= tail_seq
+            && span.last_position <= tail_position
+    };
+    highest < NUMBERING_MAX
+        && number > 0
+        && (1..=tail_seq + 1).contains(&floor_seq)
+        && head.producers.iter().all(|state| sent(&state.span))
 }
 
 impl<'a> ProducerBody<'a> {

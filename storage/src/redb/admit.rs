@@ -11,7 +11,7 @@ use crate::limits::{
     RULE_STATE_BYTES_MAX,
 };
 use crate::{
-    AppendOutcome, AppendRequest, CreateRequest, Head, HeadChange, NewEvent, Producer, Reject, Rules,
+    AppendOutcome, AppendRequest, CreateRequest, Head, HeadChange, Limit, NewEvent, Producer, Reject, Rules,
     TrimRequest, WriteError,
 };
 
@@ -98,7 +98,7 @@ fn check_next(head: &Head, producer: &Producer) -> Result<(), WriteError> {
     }
     let last = head.producer(&producer.id);
     if last.is_none() && head.producers.len() >= PRODUCERS_MAX {
-        return Err(too_large("producers of an execution", PRODUCERS_MAX, head.producers.len() + 1));
+        return Err(too_large(Limit::Producers, PRODUCERS_MAX, head.producers.len() + 1));
     }
     let known = last.filter(|last| last.producer.epoch == producer.epoch);
     let expected_seq = known.map_or(0, |last| last.producer.seq.saturating_add(1));
@@ -121,6 +121,7 @@ pub(super) fn admit_create(
         }
         State::Present(_) => return Err(exists(false)),
         State::Deleted { .. } => return Err(exists(true)),
+        State::Damaged { .. } => return Err(state.no_head(&request.execution).into()),
         State::Absent => {}
     }
     check_labels(request)?;
@@ -138,14 +139,14 @@ pub(super) fn check_trim(head: &Head, request: &TrimRequest) -> Result<bool, Wri
     if let Some(base) = &request.base
         && base.len() > APPEND_BYTES_MAX
     {
-        return Err(too_large("bytes of a base", APPEND_BYTES_MAX, base.len()));
+        return Err(too_large(Limit::BaseBytes, APPEND_BYTES_MAX, base.len()));
     }
     Ok(request.floor_seq > head.floor_seq)
 }
 
 fn ask(rules: &dyn Rules, state: &[u8], events: &[NewEvent]) -> Result<Option<Vec<u8>>, WriteError> {
     let after = rules.admit(state, events).map_err(WriteError::Rejected)?;
-    check_length("bytes of a rule state", after.len(), RULE_STATE_BYTES_MAX)?;
+    check_length(Limit::RuleStateBytes, after.len(), RULE_STATE_BYTES_MAX)?;
     Ok((after != state).then_some(after))
 }
 
@@ -153,8 +154,8 @@ fn check_events(events: &[NewEvent]) -> Result<(), WriteError> {
     if events.is_empty() {
         return Err(rejected("events", "an append has at least one event".to_owned()));
     }
-    check_length("events of an append", events.len(), APPEND_EVENTS_MAX)?;
-    check_length("bytes of an append", events.iter().map(record_bytes).sum(), APPEND_BYTES_MAX)?;
+    check_length(Limit::AppendEvents, events.len(), APPEND_EVENTS_MAX)?;
+    check_length(Limit::AppendBytes, events.iter().map(record_bytes).sum(), APPEND_BYTES_MAX)?;
     let (last, before) = events.split_last().expect("not empty");
     let ends = |event: &NewEvent| {
         event.head_change.as_ref().is_some_and(|change| change.phase.is_some_and(|phase| phase.is_terminal()))
@@ -178,38 +179,38 @@ pub(super) fn record_bytes(event: &NewEvent) -> usize {
 
 fn check_event(event: &NewEvent) -> Result<(), WriteError> {
     let custom_type = event.custom_type.as_deref().map_or(0, str::len);
-    check_length("bytes of a custom type", custom_type, CUSTOM_TYPE_BYTES_MAX)?;
+    check_length(Limit::CustomTypeBytes, custom_type, CUSTOM_TYPE_BYTES_MAX)?;
     event.head_change.as_deref().map_or(Ok(()), check_change)
 }
 
 fn check_change(change: &HeadChange) -> Result<(), WriteError> {
     let texts = [&change.session_id, &change.agent_id, &change.display_name];
     for text in texts.into_iter().flatten() {
-        check_length("bytes of a text of a head", text.len(), HEAD_TEXT_BYTES_MAX)?;
+        check_length(Limit::HeadTextBytes, text.len(), HEAD_TEXT_BYTES_MAX)?;
     }
     if let Some(lease) = &change.lease {
-        check_length("bytes of a lease owner", lease.owner.len(), PRODUCER_ID_BYTES_MAX)?;
+        check_length(Limit::LeaseOwnerBytes, lease.owner.len(), PRODUCER_ID_BYTES_MAX)?;
     }
-    check_length("bytes of an error", change.error.as_deref().map_or(0, str::len), HEAD_ERROR_BYTES_MAX)
+    check_length(Limit::ErrorBytes, change.error.as_deref().map_or(0, str::len), HEAD_ERROR_BYTES_MAX)
 }
 
 fn check_labels(request: &CreateRequest) -> Result<(), WriteError> {
-    check_length("labels of an execution", request.labels.len(), LABELS_MAX)?;
+    check_length(Limit::Labels, request.labels.len(), LABELS_MAX)?;
     for (key, value) in &request.labels {
         if key.is_empty() {
             return Err(rejected("labels", "a label has a key".to_owned()));
         }
-        check_length("bytes of a label's key", key.len(), LABEL_KEY_BYTES_MAX)?;
-        check_length("bytes of a label's value", value.len(), LABEL_VALUE_BYTES_MAX)?;
+        check_length(Limit::LabelKeyBytes, key.len(), LABEL_KEY_BYTES_MAX)?;
+        check_length(Limit::LabelValueBytes, value.len(), LABEL_VALUE_BYTES_MAX)?;
     }
     Ok(())
 }
 
-fn check_length(what: &'static str, actual: usize, limit: usize) -> Result<(), WriteError> {
+fn check_length(what: Limit, actual: usize, limit: usize) -> Result<(), WriteError> {
     if actual <= limit { Ok(()) } else { Err(too_large(what, limit, actual)) }
 }
 
-fn too_large(what: &'static str, limit: usize, actual: usize) -> WriteError {
+fn too_large(what: Limit, limit: usize, actual: usize) -> WriteError {
     WriteError::TooLarge { what, limit: limit as u64, actual: actual as u64 }
 }
 

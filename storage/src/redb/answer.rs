@@ -1,5 +1,7 @@
 //! Answers that wait for a commit to be durable. Each is sent once: as it was decided, or as unknown.
 
+use tokio::sync::oneshot;
+
 use super::queue::{Appended, Places, Reply, Trimmed};
 use crate::{AppendPlace, CreateOutcome, WriteError};
 
@@ -83,4 +85,9 @@ impl Answers {
     pub(super) fn send_instead(self, error: &WriteError) {
         self.0.into_iter().for_each(|(answer, _)| answer.send_instead(error));
     }
+}
+
+/// An answer of the writer. If it is gone without one, nobody knows.
+pub(super) async fn answered<T>(answer: oneshot::Receiver<Result<T, WriteError>>) -> Result<T, WriteError> {
+    answer.await.unwrap_or(Err(WriteError::OutcomeUnknown))
 }

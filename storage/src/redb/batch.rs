@@ -104,10 +104,7 @@ impl<'a> Batch<'a> {
     fn present(&mut self, slot: &Arc<Slot>) -> Result<Arc<Head>, WriteError> {
         match self.state(slot) {
             State::Present(head) => Ok(head),
-            gone @ (State::Absent | State::Deleted { .. }) => Err(WriteError::NotFound {
-                execution: slot.id.clone(),
-                deleted: matches!(gone, State::Deleted { .. }),
-            }),
+            none => Err(none.no_head(&slot.id).into()),
         }
     }
 

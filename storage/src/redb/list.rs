@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::archive::Candidates;
 use super::error::EngineError;
 use super::shared::{OpenFiles, Shared, on_blocking_thread};
+use super::slots::Slot;
 use crate::limits::LIST_EXAMINED_MAX;
 use crate::{Head, ListPage, ListQuery, ReadError};
 
@@ -17,33 +18,56 @@ pub(super) async fn list(shared: &Arc<Shared>, query: ListQuery) -> Result<ListP
     let shared = shared.clone();
     // A page of nothing would never come to an end.
     let query = ListQuery { heads_max: query.heads_max.max(1), ..query };
-    let page = on_blocking_thread(move || shared.with_files(|files| page(&shared, files, &query)));
+    let page = on_blocking_thread(move || shared.read_files(|files| page(&shared, files, &query)));
     page.await.map_err(|error| error.into_read_error(None))
 }
 
 fn page(shared: &Shared, files: &OpenFiles, query: &ListQuery) -> Result<ListPage, EngineError> {
-    let before = query.before_number.unwrap_or(u64::MAX);
-    let dirty = shared.slots.newest_dirty(before, LIST_EXAMINED_MAX);
-    let dirty_through = match dirty.last() {
-        Some((number, _)) if dirty.len() == LIST_EXAMINED_MAX => *number,
-        _ => 0,
-    };
-    let Candidates { heads, examined_through } = files.archive.list_candidates(query)?;
+    let changed = Changed::take(shared, query);
+    let archived = files.archive.list_candidates(query)?;
+    Ok(merge(shared, query, changed, archived))
+}
+
+/// The slots that changed since they were sealed.
+pub(super) struct Changed {
+    slots: Vec<(u64, Arc<Slot>)>,
+    /// Below this number not all of them are in here.
+    through: u64,
+}
+
+impl Changed {
+    pub(super) fn take(shared: &Shared, query: &ListQuery) -> Self {
+        let before = query.before_number.unwrap_or(u64::MAX);
+        let slots = shared.slots.newest_dirty(before, LIST_EXAMINED_MAX);
+        let through = match slots.last() {
+            Some((number, _)) if slots.len() == LIST_EXAMINED_MAX => *number,
+            _ => 0,
+        };
+        Self { slots, through }
+    }
+}
+
+/// A page of both.
+pub(super) fn merge(shared: &Shared, query: &ListQuery, changed: Changed, archived: Candidates) -> ListPage {
     // Below this number not everything was looked at.
-    let through = dirty_through.max(examined_through);
+    let through = changed.through.max(archived.examined_through);
     let mut found: BTreeMap<u64, Arc<Head>> = BTreeMap::new();
-    for head in heads {
+    for head in archived.heads {
         let live = match shared.slots.dirty(head.number) {
             Some(slot) => slot.head(),
             None => Some(Arc::new(head)),
         };
         found.extend(live.map(|head| (head.number, head)));
     }
-    for (_, slot) in dirty {
-        found.extend(slot.head().map(|head| (head.number, head)));
+    for (number, slot) in changed.slots {
+        match slot.head() {
+            Some(head) => found.insert(number, head),
+            // The archive may have been read before its deletion was sealed, and the slot be clean since.
+            None => found.remove(&number),
+        };
     }
     found.retain(|number, head| *number >= through && query.matches(head));
-    Ok(cut(found, through, query.heads_max))
+    cut(found, through, query.heads_max)
 }
 
 /// The newest of what was found, and where the next page begins.

@@ -2,6 +2,7 @@
 //! No type of redb leaves this module.
 
 mod error;
+mod panics;
 mod files;
 mod format;
 mod journal;
@@ -23,6 +24,8 @@ mod runs;
 mod reader;
 mod read_all;
 mod older;
+mod submit;
+mod trim;
 mod list;
 mod open;
 mod store;

@@ -18,15 +18,11 @@ pub(super) async fn look_up(
     digest: u128,
 ) -> Result<AppendOutcome, WriteError> {
     let id = &slot.id;
-    let gone = || {
-        let deleted = matches!(slot.state(), State::Deleted { .. });
-        WriteError::NotFound { execution: id.clone(), deleted }
-    };
-    let head = slot.head().ok_or_else(gone)?;
+    let head = head_of(slot)?;
     let (number, wanted, reader) = (head.number, producer.clone(), shared.clone());
     let found = shared.blocking(id, move |files| find(&reader, files, number, &wanted)).await?;
     // What was found may have been trimmed meanwhile; the newest head says so.
-    let head = slot.head().ok_or_else(gone)?;
+    let head = head_of(slot)?;
     match found {
         Some((same, span)) if same == digest => Ok(duplicate(&head, producer, span)),
         Some(_) => Err(conflict(&head, producer)),
@@ -40,6 +36,13 @@ pub(super) async fn look_up(
         None => Err(EngineError::corrupt(number, 0, 0, "an append of a producer is missing")
             .into_read_error(Some(id))
             .into()),
+    }
+}
+
+fn head_of(slot: &Slot) -> Result<Arc<Head>, WriteError> {
+    match slot.state() {
+        State::Present(head) => Ok(head),
+        none => Err(none.no_head(&slot.id).into()),
     }
 }
 

@@ -5,12 +5,15 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
+use redb::Database;
+
 use super::archive::Archive;
 use super::error::EngineError;
 use super::failure::Failure;
 use super::files::{self, Files};
 use super::format::{FORMAT, FormatError};
 use super::journal::Journal;
+use super::panics::caught;
 use super::queue::{Message, Queue, Shut};
 use super::recover::{Recovered, recover};
 use super::sealer::Sealer;
@@ -19,7 +22,7 @@ use super::signals::Signals;
 use super::store::RedbStore;
 use super::writer::{Next, Writer};
 use crate::limits::{BACK_PRESSURE_BYTES, GENERATION_BYTES_MAX, SEAL_START_BYTES, UNSEALED_BYTES_MAX};
-use crate::{Clock, CommitHook, NoHook, NoRules, OpenError, Rules, SystemClock};
+use crate::{Clock, CommitHook, NoHook, NoRules, OpenError, Rules, StoreId, SystemClock};
 
 /// How to open a [`RedbStore`].
 pub struct OpenOptions {
@@ -96,11 +99,8 @@ impl RedbStore {
         let files = options.open_files()?;
         let OpenOptions { path, rules, hook, clock, seal_plan, .. } = options;
         let Files { store_id, journal, archive, journal_space, archive_space, sidecar, dir } = files;
-        let archive =
-            Archive::open(archive, store_id).map_err(|error| format_error(&path, "archive", error))?;
-        let journal =
-            Journal::open(journal, store_id).map_err(|error| format_error(&path, "journal", error))?;
-        let recovered = recover(&journal, &archive).map_err(|error| engine_error(&path, error))?;
+        let (journal, archive, recovered) = caught(|| read(journal, archive, store_id, &path))
+            .map_err(|panic| damaged(&path, format!("a page cannot be read: {panic}")))??;
         let Recovered { next, slots, unsealed, executions, sealed_row } = recovered;
         let tail_position = next.position - 1;
         sidecar.check(tail_position)?;
@@ -155,14 +155,27 @@ impl RedbStore {
     }
 }
 
+/// Reads all that a start needs of the two files.
+fn read(
+    journal: Database,
+    archive: Database,
+    store_id: StoreId,
+    path: &Path,
+) -> Result<(Journal, Archive, Recovered), OpenError> {
+    let archive = Archive::open(archive, store_id).map_err(|error| format_error(path, "archive", error))?;
+    let journal = Journal::open(journal, store_id).map_err(|error| format_error(path, "journal", error))?;
+    let recovered = recover(&journal, &archive).map_err(|error| engine_error(path, error))?;
+    Ok((journal, archive, recovered))
+}
+
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(name.to_owned()).spawn(work)
 }
 
 /// Runs a thread's work; a panic in it fails the store instead of going unnoticed.
 fn guarded(shared: &Shared, why: &str, work: impl FnOnce()) {
-    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err() {
-        shared.fail(why);
+    if let Err(panic) = caught(work) {
+        shared.fail(&format!("{why}: {panic}"));
     }
 }
 
@@ -207,7 +220,8 @@ impl Closer {
             return;
         }
         let OpenFiles { journal, archive, dir } = files;
-        for (name, closed) in [("journal", journal.close()), ("archive", archive.close())] {
+        let closed = [("journal", closed(|| journal.close())), ("archive", closed(|| archive.close()))];
+        for (name, closed) in closed {
             if let Err(error) = closed {
                 tracing::error!(%error, name, "a file was not closed");
                 dir.mark_io_failed();
@@ -217,6 +231,12 @@ impl Closer {
             tracing::warn!(%error, "the sidecar file could not be written");
         }
     }
+}
+
+/// Closing writes what redb found out about free pages. Everything acknowledged is durable before, so a panic
+/// in it is not worse than an error.
+fn closed(close: impl FnOnce() -> Result<(), EngineError>) -> Result<(), String> {
+    caught(close).and_then(|closed| closed.map_err(|error| error.to_string()))
 }
 
 fn damaged(path: &Path, what: impl ToString) -> OpenError {

@@ -48,7 +48,7 @@ async fn from(
     let page = on_blocking_thread(move || {
         let mut page = AllPage { events: Vec::new(), through: after, tail_position };
         while page.events.is_empty() && page.through < tail_position {
-            shared.with_files(|files| {
+            shared.read_files(|files| {
                 step(&shared, files, &mut page, size).map_err(|error| named(&shared, files, error))
             })?;
         }
@@ -64,7 +64,7 @@ fn named(shared: &Shared, files: &OpenFiles, error: EngineError) -> EngineError 
     if corruption.execution.is_none() && corruption.number != 0 {
         let number = corruption.number;
         let unsealed = shared.slots.dirty(number).map(|slot| slot.id.clone());
-        let archived = || files.archive.head(number).ok().flatten().map(|head| head.execution.id.clone());
+        let archived = || files.archive.id_of(number).ok().flatten();
         corruption.execution = unsealed.or_else(archived);
     }
     EngineError::Corrupt(corruption)
@@ -87,8 +87,7 @@ fn step(shared: &Shared, files: &OpenFiles, page: &mut AllPage, size: PageSize) 
         return Ok(());
     }
     let Some(found) = decode(files, &places, page.through, size)? else { return Ok(()) };
-    add_visible(shared, epoch, found, page);
-    Ok(())
+    add_visible(shared, epoch, found, page)
 }
 
 /// Events with the numbers of their executions, and how far they go.
@@ -151,19 +150,23 @@ fn each_event(
 /// Adds what is neither trimmed nor deleted. If something was sealed since the commits were looked up,
 /// what hides an event may be in the archive now: then nothing is added, and the page goes on from
 /// where it was.
-fn add_visible(shared: &Shared, epoch: Epoch, found: Found, page: &mut AllPage) {
+fn add_visible(shared: &Shared, epoch: Epoch, found: Found, page: &mut AllPage) -> Result<(), EngineError> {
     let numbers = found.events.iter().map(|(number, _)| *number);
-    let Some(names) = shared.unsealed.names(epoch, numbers) else { return };
-    for (name, (_, event)) in names.into_iter().zip(found.events) {
-        let Some((execution, visibility)) = name else { continue };
-        let hidden = match visibility {
-            Visibility::AsArchived => false,
-            Visibility::Deleted => true,
-            Visibility::Floor(floor_seq) => event.seq < floor_seq,
-        };
-        if !hidden {
-            page.events.push((execution, event));
+    let Some(names) = shared.unsealed.names(epoch, numbers) else { return Ok(()) };
+    for ((name, visibility), (number, event)) in names.into_iter().zip(found.events) {
+        let position = event.position;
+        match name {
+            Some(execution) if !visibility.hides(event.seq) => page.events.push((execution, event)),
+            // What is before it is handed out first; the next page begins with it.
+            None if visibility == Visibility::Unknown && page.events.is_empty() => {
+                let what = "what is stored of the execution is damaged";
+                return Err(EngineError::corrupt(number, event.seq, event.position, what));
+            }
+            None if visibility == Visibility::Unknown => return Ok(()),
+            _ => {}
         }
+        page.through = position;
     }
     page.through = found.through;
+    Ok(())
 }

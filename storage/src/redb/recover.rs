@@ -1,22 +1,24 @@
 //! Recovery: folds what the journal holds above the last sealed row over the archive's heads, at every
 //! start, whether the last stop was clean or not. It writes nothing. A record that does not follow
-//! the one before it is damage, told with row, commit and position.
+//! the one before it is damage, told with row, commit and position. An execution whose archived head is
+//! damaged does not keep the store from opening: its records are stepped over, and stay where they are.
 
 mod steps;
-
-use std::collections::HashMap;
+mod known;
 
 use bytes::Bytes;
+use known::Known;
 use steps::{DecodedCommit, Decoding, Event, Step};
 
 use super::archive::Archive;
 use super::error::EngineError;
 use super::journal::{Journal, RawCommit};
-use super::slots::{Slots, State};
+use super::slots::Slots;
 use super::unsealed::{Change, NewCommit, Run, Unsealed, mark};
 use super::writer::Next;
-use crate::record::Record;
-use crate::{ExecutionId, Head, Position, Seq};
+use crate::limits::NUMBERING_MAX;
+use crate::record::{Record, TrimRecord};
+use crate::{Head, Position};
 
 /// What a start finds.
 #[derive(Debug)]
@@ -32,14 +34,12 @@ pub(super) struct Recovered {
 pub(super) fn recover(journal: &Journal, archive: &Archive) -> Result<Recovered, EngineError> {
     let meta = archive.meta();
     let mut fold = Fold {
-        archive,
         unsealed: None,
         position: meta.sealed_position,
         next_number: meta.next_number,
         executions: meta.executions,
-        known: Vec::new(),
-        places: HashMap::new(),
-        last_place: None,
+        known: Known::new(archive),
+        events_left: 0,
         last_commit: None,
     };
     let next = std::thread::scope(|scope| {
@@ -48,10 +48,6 @@ pub(super) fn recover(journal: &Journal, archive: &Archive) -> Result<Recovered,
         decoding.end().map_err(|error| fold.explain(error))
     })?;
     let unsealed = fold.unsealed.take().unwrap_or_else(|| Unsealed::new(next.commit, meta.sealed_position));
-    let slots = Slots::new();
-    for Known { id, state, row } in fold.known {
-        slots.restore(id, state, row);
-    }
     Ok(Recovered {
         next: Next {
             commit: next.commit,
@@ -59,34 +55,23 @@ pub(super) fn recover(journal: &Journal, archive: &Archive) -> Result<Recovered,
             position: fold.position + 1,
             number: fold.next_number,
         },
-        slots,
+        slots: fold.known.into_slots(),
         unsealed,
         executions: fold.executions,
         sealed_row: meta.sealed_row,
     })
 }
 
-/// An execution that the journal says something of.
-struct Known {
-    id: ExecutionId,
-    state: State,
-    row: u64,
-}
-
 struct Fold<'a> {
-    archive: &'a Archive,
     /// Made with the first commit, whose number it must know.
     unsealed: Option<Unsealed>,
     /// The last position so far.
     position: Position,
     next_number: u64,
     executions: u64,
-    known: Vec<Known>,
-    /// Where in `known` an execution stands, by its number.
-    places: HashMap<u64, usize>,
-    /// The number and place of the execution that was looked at last: events of one append stand behind
-    /// each other, and only the first of them has to be looked up.
-    last_place: Option<(u64, usize)>,
+    known: Known<'a>,
+    /// How many events the append at hand must still have.
+    events_left: u32,
     /// The number of the last commit so far.
     last_commit: Option<u64>,
 }
@@ -102,6 +87,7 @@ impl Fold<'_> {
                 let damaged = |error| EngineError::corrupt(0, 0, self.position + 1, error);
                 damage.map(damaged).map_or(Ok(()), Err)
             })
+            .and_then(|()| self.check_append_ended())
             .map_err(|error| damaged(&raw, first_position, error))?;
         let position_before = first_position - 1;
         self.unsealed.get_or_insert_with(|| Unsealed::new(raw.commit, position_before)).add(NewCommit {
@@ -148,53 +134,49 @@ impl Fold<'_> {
         raw: &RawCommit,
         changes: &mut Vec<Change>,
     ) -> Result<(), EngineError> {
+        self.check_append_ended()?;
         let row = raw.last_row;
         match record {
             Record::Create(creation) => self.create(Head::new(creation), row),
             Record::Event(_) => unreachable!("an event is a step of its own"),
-            Record::Trim(trim) => {
-                let head = self.head(trim.number, 0, row)?;
-                if !(head.floor_seq..=head.tail_seq + 1).contains(&trim.floor_seq) {
-                    return Err(EngineError::corrupt(
-                        trim.number,
-                        0,
-                        0,
-                        "a trim sets a floor that cannot be",
-                    ));
-                }
-                head.trim(trim.floor_seq, trim.freed_bytes);
-                let base = trim.base.map(Bytes::copy_from_slice);
-                changes.push(Change::Trimmed { number: trim.number, floor_seq: trim.floor_seq, base });
-                Ok(())
-            }
+            Record::Trim(trim) => self.trim(trim, row, changes),
             Record::Delete(delete) => {
                 let number = delete.number;
-                self.head(number, 0, row)?;
-                if let Some(known) = self.last_place.and_then(|(_, place)| self.known.get_mut(place)) {
-                    known.state = State::Deleted { number };
+                if self.known.delete(number, row)? {
+                    self.executions = self.executions.saturating_sub(1);
+                    changes.push(Change::Deleted { number });
                 }
-                self.executions = self.executions.saturating_sub(1);
-                changes.push(Change::Deleted { number });
                 Ok(())
             }
         }
+    }
+
+    fn trim(
+        &mut self,
+        trim: &TrimRecord<'_>,
+        row: u64,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), EngineError> {
+        let TrimRecord { number, floor_seq, freed_bytes, base } = *trim;
+        let Some(head) = self.known.head(number, 0, row)? else { return Ok(()) };
+        if !(head.floor_seq..=head.tail_seq + 1).contains(&floor_seq) {
+            return Err(EngineError::corrupt(number, 0, 0, "a trim sets a floor that cannot be"));
+        }
+        head.trim(floor_seq, freed_bytes);
+        let base = base.map(Bytes::copy_from_slice);
+        changes.push(Change::Trimmed { number, floor_seq, base });
+        Ok(())
     }
 
     fn create(&mut self, head: Head, row: u64) -> Result<(), EngineError> {
         let number = head.number;
-        if number < self.next_number || number == u64::MAX {
+        if number < self.next_number || number >= NUMBERING_MAX {
             return Err(EngineError::corrupt(number, 1, 0, "the number was given before"));
         }
         self.next_number = number + 1;
         self.executions += 1;
-        let id = head.execution.id.clone();
-        self.know(number, Known { id, state: State::Present(head.into()), row });
+        self.known.create(head, row);
         Ok(())
-    }
-
-    fn know(&mut self, number: u64, known: Known) {
-        self.places.insert(number, self.known.len());
-        self.known.push(known);
     }
 
     fn event(
@@ -204,10 +186,15 @@ impl Fold<'_> {
         changes: &mut Vec<Change>,
     ) -> Result<(), EngineError> {
         let wrong = |what: &str| Err(EngineError::corrupt(event.number, event.seq, event.position, what));
-        if event.position != self.position + 1 || event.position == u64::MAX {
+        if event.position != self.position + 1 || event.position >= NUMBERING_MAX {
             return wrong("another position must stand here");
         }
-        let head = self.head(event.number, event.seq, raw.last_row)?;
+        self.count_event(event)?;
+        self.position += 1;
+        let Some(head) = self.known.head(event.number, event.seq, raw.last_row)? else {
+            changes.push(Change::Unknown { number: event.number });
+            return Ok(());
+        };
         if event.seq != head.tail_seq + 1 {
             return wrong("another seq must stand here");
         }
@@ -215,12 +202,8 @@ impl Fold<'_> {
             return wrong("time runs backwards");
         }
         head.apply(&event.applied());
-        let Some(batch) = &event.batch else {
-            self.position += 1;
-            return continue_run(changes, event);
-        };
+        let Some(batch) = &event.batch else { return continue_run(changes, event) };
         let execution = head.execution.clone();
-        self.position += 1;
         let Ok(offset) = u32::try_from(event.offset) else { return wrong("the commit is too long") };
         let run = Run {
             commit: raw.commit,
@@ -234,31 +217,30 @@ impl Fold<'_> {
         Ok(())
     }
 
-    /// The head of an execution that a record speaks of, which must be there.
-    fn head(&mut self, number: u64, seq: Seq, row: u64) -> Result<&mut Head, EngineError> {
-        let missing = || EngineError::corrupt(number, seq, 0, "the execution is not there");
-        let place = match self.last_place {
-            Some((last, place)) if last == number => place,
-            _ => self.place(number)?.ok_or_else(missing)?,
+    /// Counts an event to the append it belongs to. What a duplicate is answered with is counted from what an
+    /// append says of itself: it must have as many events.
+    fn count_event(&mut self, event: &Event) -> Result<(), EngineError> {
+        let events = match &event.batch {
+            Some(batch) => {
+                self.check_append_ended()?;
+                batch.events
+            }
+            None => self.events_left,
         };
-        self.last_place = Some((number, place));
-        let known = self.known.get_mut(place).ok_or_else(missing)?;
-        known.row = row;
-        match &mut known.state {
-            State::Present(head) => Ok(std::sync::Arc::make_mut(head)),
-            State::Absent | State::Deleted { .. } => Err(missing()),
-        }
+        let none = "it belongs to no append, or to one that says it has fewer events";
+        let wrong = || EngineError::corrupt(event.number, event.seq, event.position, none);
+        self.events_left = events.checked_sub(1).ok_or_else(wrong)?;
+        Ok(())
     }
 
-    /// The place of an execution, which the archive tells of if no record did so far.
-    fn place(&mut self, number: u64) -> Result<Option<usize>, EngineError> {
-        if let Some(place) = self.places.get(&number) {
-            return Ok(Some(*place));
+    fn check_append_ended(&self) -> Result<(), EngineError> {
+        match self.events_left {
+            0 => Ok(()),
+            left => {
+                let what = format!("an append ends {left} events before it says");
+                Err(EngineError::corrupt(0, 0, self.position + 1, what))
+            }
         }
-        let Some(head) = self.archive.head(number)? else { return Ok(None) };
-        let (id, row) = (head.execution.id.clone(), 0);
-        self.know(number, Known { id, state: State::Present(head.into()), row });
-        Ok(Some(self.known.len() - 1))
     }
 }
 
@@ -281,3 +263,6 @@ fn continue_run(changes: &mut [Change], event: &Event) -> Result<(), EngineError
         _ => Err(EngineError::corrupt(event.number, event.seq, event.position, "no append begins before it")),
     }
 }
+
+#[cfg(test)]
+mod tests;

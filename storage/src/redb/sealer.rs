@@ -1,8 +1,9 @@
 //! The thread that seals: it takes whole commits from the oldest end of the journal, makes them part of
 //! the archive, and then lets go of them in memory.
 //!
-//! It never holds up the writer except through the bounds on unsealed bytes. Wrong bytes do not end
-//! the process: they are reported, and tried again later, more and more seldom.
+//! It never holds up the writer except through the bounds on unsealed bytes. One execution whose head is
+//! damaged holds up nobody else. Other wrong bytes do not end the process either: they are reported, and
+//! tried again later, more and more seldom.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -151,6 +152,10 @@ pub(super) fn seal_oldest(shared: &Shared) -> Result<Option<SealOutcome>, Attemp
     })?;
     // The archive has it: first the index lets go of it, then the slots, then the journal may.
     shared.unsealed.sealed(last_row);
+    for damage in &outcome.damaged {
+        tracing::error!(%damage, "an execution is sealed without its head, which is damaged");
+        shared.slots.damaged(damage.number, &damage.what);
+    }
     shared.slots.sealed(last_row);
     shared.counts.sealed_row.store(last_row, Ordering::Release);
     if let Err(error) = shared.sidecar.write_now() {

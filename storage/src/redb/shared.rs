@@ -1,6 +1,6 @@
 //! What the parts of an open store share: callers, readers, the writer's thread, the sealer's thread.
 //! Owns the two files; every use of them goes through [`Shared::with_files`], which is where an error
-//! of the disk becomes the failure of the store.
+//! of the disk becomes the failure of the store, and every read through [`Shared::read_files`].
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -10,6 +10,7 @@ use super::error::EngineError;
 use super::failure::Failure;
 use super::files::{DirGuard, Sidecar, Space};
 use super::journal::Journal;
+use super::panics::caught;
 use super::queue::{Queue, Shut};
 use super::signals::Signals;
 use super::slots::{Slot, Slots, State};
@@ -94,6 +95,21 @@ impl Shared {
         })
     }
 
+    /// Reads the files, for who only reads: what redb makes of a wrong byte in its own pages, an error or a
+    /// panic, is damage that is told, and the store goes on. A writer must not use this.
+    pub(super) fn read_files<T>(
+        &self,
+        read: impl FnOnce(&OpenFiles) -> Result<T, EngineError>,
+    ) -> Result<T, FileError> {
+        self.with_files(|files| match caught(|| read(files)) {
+            Ok(Err(EngineError::Redb(redb::Error::Corrupted(what)))) => {
+                Err(EngineError::corrupt(0, 0, 0, what))
+            }
+            Ok(result) => result,
+            Err(panic) => Err(EngineError::corrupt(0, 0, 0, format!("a page cannot be read: {panic}"))),
+        })
+    }
+
     /// Fails the store for a reason that is not an error of a file, such as a thread that panicked.
     pub(super) fn fail(&self, why: &str) {
         let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
@@ -142,8 +158,7 @@ impl Shared {
         let slot = self.slot(id).await?;
         match slot.state() {
             State::Present(head) => Ok((slot, head)),
-            State::Absent => Err(ReadError::NotFound { execution: id.clone(), deleted: false }),
-            State::Deleted { .. } => Err(ReadError::NotFound { execution: id.clone(), deleted: true }),
+            none => Err(none.no_head(id)),
         }
     }
 
@@ -154,7 +169,7 @@ impl Shared {
         work: impl FnOnce(&OpenFiles) -> Result<T, EngineError> + Send + 'static,
     ) -> Result<T, ReadError> {
         let shared = self.clone();
-        on_blocking_thread(move || shared.with_files(work))
+        on_blocking_thread(move || shared.read_files(work))
             .await
             .map_err(|error| error.into_read_error(Some(id)))
     }

@@ -12,7 +12,7 @@ use lru::LruCache;
 
 use super::archive::Archived;
 use crate::limits::CLEAN_SLOTS_MAX;
-use crate::{ExecutionId, Head};
+use crate::{ExecutionId, Head, ReadError};
 
 /// Clean slots that are looked at for being held, besides two for each that is to go.
 const MORE_LOOKS: usize = 16;
@@ -29,6 +29,13 @@ pub(super) enum State {
         /// The number it had.
         number: u64,
     },
+    /// What is stored of its execution is damaged: nothing can be said of it.
+    Damaged {
+        /// The number of the execution.
+        number: u64,
+        /// What is wrong.
+        what: Arc<str>,
+    },
 }
 
 impl State {
@@ -36,7 +43,19 @@ impl State {
     pub(super) fn head(&self) -> Option<&Arc<Head>> {
         match self {
             Self::Present(head) => Some(head),
-            Self::Absent | Self::Deleted { .. } => None,
+            Self::Absent | Self::Deleted { .. } | Self::Damaged { .. } => None,
+        }
+    }
+
+    /// Why there is no head, for who wanted that of this id.
+    pub(super) fn no_head(&self, id: &ExecutionId) -> ReadError {
+        let execution = id.clone();
+        match self {
+            Self::Damaged { what, .. } => {
+                ReadError::Corrupt { execution: Some(execution), seq: 0, position: 0, what: what.to_string() }
+            }
+            Self::Deleted { .. } => ReadError::NotFound { execution, deleted: true },
+            Self::Absent | Self::Present(_) => ReadError::NotFound { execution, deleted: false },
         }
     }
 
@@ -44,7 +63,7 @@ impl State {
         match self {
             Self::Absent => None,
             Self::Present(head) => Some(head.number),
-            Self::Deleted { number } => Some(*number),
+            Self::Deleted { number } | Self::Damaged { number, .. } => Some(*number),
         }
     }
 }
@@ -179,6 +198,15 @@ impl Slots {
             clean.put(id, slot);
         }
         inner.evict();
+    }
+
+    /// What is stored of an execution was found to be damaged: whoever wants its head from now on is told.
+    /// A commit that is on its way may still bring it back, until its sealing finds the same.
+    pub(super) fn damaged(&self, number: u64, what: &str) {
+        let inner = self.lock();
+        if let Some(slot) = inner.by_number.get(&number) {
+            *slot.lock() = State::Damaged { number, what: Arc::from(what) };
+        }
     }
 
     /// The newest dirty slots with a number below `before`, at most `count`.

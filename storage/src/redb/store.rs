@@ -8,16 +8,15 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
-use super::admit::check_trim;
+use super::answer::answered;
 use super::open::Closer;
-use super::queue::{Appended, Counted, Job, Trimmed};
+use super::queue::Job;
 use super::shared::Shared;
-use super::slots::Slot;
-use super::{list, older, read_all, reader};
+use super::{list, read_all, reader, submit, trim};
 use crate::{
-    AllPage, AppendPlace, AppendRequest, AppendTicket, CreateOutcome, CreateRequest, EventStore, ExecutionId,
-    Head, ListPage, ListQuery, Page, PageSize, Position, Producer, ReadError, Seq, StoreId, StoreStats,
-    TrimRequest, WriteError,
+    AllPage, AppendRequest, AppendTicket, CreateOutcome, CreateRequest, EventStore, ExecutionId, Head,
+    ListPage, ListQuery, Page, PageSize, Position, ReadError, Seq, StoreId, StoreStats, TrimRequest,
+    WriteError,
 };
 
 /// A store in two files of a data directory: a journal, and an archive of what was sealed.
@@ -50,26 +49,11 @@ impl EventStore for RedbStore {
     }
 
     fn submit(&self, request: AppendRequest) -> BoxFuture<'_, Result<AppendTicket, WriteError>> {
-        Box::pin(async move {
-            let place = request.stream.clone();
-            let submitted = self.submit_one(request).await;
-            note_failure(&submitted, place.as_ref());
-            submitted
-        })
+        Box::pin(submit::submit(&self.shared, request))
     }
 
     fn trim(&self, request: TrimRequest) -> BoxFuture<'_, Result<Seq, WriteError>> {
-        Box::pin(async move {
-            loop {
-                let (slot, head) = self.shared.present(&request.execution).await?;
-                if !check_trim(&head, &request)? {
-                    return Ok(head.floor_seq);
-                }
-                if let Trimmed::Floor(floor_seq) = self.trim_counted(slot, &head, &request).await? {
-                    return Ok(floor_seq);
-                }
-            }
-        })
+        Box::pin(trim::trim(&self.shared, request))
     }
 
     fn delete(&self, execution: &ExecutionId) -> BoxFuture<'_, Result<(), WriteError>> {
@@ -181,73 +165,5 @@ impl RedbStore {
                 Err(_) => return false,
             }
         }
-    }
-
-    async fn submit_one(&self, request: AppendRequest) -> Result<AppendTicket, WriteError> {
-        let slot = self.shared.slot(&request.execution).await?;
-        let producer = request.producer.clone();
-        let place = request.stream.clone();
-        if place.as_ref().is_some_and(AppendPlace::is_behind_failed) {
-            return Ok(AppendTicket::looking(Box::pin(std::future::ready(Err(WriteError::StreamFailed)))));
-        }
-        // Decided here if it can be, so that a conflict stops the later appends of a stream.
-        if let Some((producer, digest)) = producer.as_ref().filter(|(producer, _)| is_older(&slot, producer))
-        {
-            let outcome = older::look_up(&self.shared, &slot, producer, *digest).await;
-            note_failure(&outcome, place.as_ref());
-            return Ok(AppendTicket::looking(Box::pin(std::future::ready(outcome))));
-        }
-        let (reply, answer) = oneshot::channel();
-        self.shared.queue.put(slot.clone(), Job::Append { request, reply }).await?;
-        let shared = self.shared.clone();
-        Ok(AppendTicket::looking(Box::pin(async move {
-            match (answered(answer).await?, producer) {
-                (Appended::Done(outcome), _) => Ok(outcome),
-                (Appended::Older, Some((producer, digest))) => {
-                    let outcome = older::look_up(&shared, &slot, &producer, digest).await;
-                    note_failure(&outcome, place.as_ref());
-                    place.iter().for_each(AppendPlace::decided);
-                    outcome
-                }
-                (Appended::Older, None) => unreachable!("only an append of a producer can be older"),
-            }
-        })))
-    }
-
-    async fn trim_counted(
-        &self,
-        slot: Arc<Slot>,
-        head: &Head,
-        request: &TrimRequest,
-    ) -> Result<Trimmed, WriteError> {
-        let bytes = match reader::count_bytes(&self.shared, head, request.floor_seq).await {
-            // Another trim was faster: look again.
-            Err(ReadError::Trimmed { .. }) => return Ok(Trimmed::Moved),
-            counted => counted?,
-        };
-        let counted = Counted { from_floor: head.floor_seq, bytes };
-        let (reply, answer) = oneshot::channel();
-        let job = Job::Trim { request: request.clone(), counted, reply };
-        self.shared.queue.put(slot, job).await?;
-        answered(answer).await
-    }
-}
-
-/// An answer of the writer. If it is gone without one, nobody knows.
-async fn answered<T>(answer: oneshot::Receiver<Result<T, WriteError>>) -> Result<T, WriteError> {
-    answer.await.unwrap_or(Err(WriteError::OutcomeUnknown))
-}
-
-/// Whether what is committed shows already that an append is older than its producer's last one.
-fn is_older(slot: &Slot, producer: &Producer) -> bool {
-    slot.head().is_some_and(|head| {
-        let last = head.producer(&producer.id).map(|state| &state.producer);
-        last.is_some_and(|last| last.epoch == producer.epoch && producer.seq < last.seq)
-    })
-}
-
-fn note_failure<T>(outcome: &Result<T, WriteError>, place: Option<&AppendPlace>) {
-    if let (Err(_), Some(place)) = (outcome, place) {
-        place.failed();
     }
 }

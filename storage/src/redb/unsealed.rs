@@ -36,9 +36,23 @@ pub(super) struct NewCommit {
 /// What one request did.
 #[derive(Debug)]
 pub(super) enum Change {
-    Events { number: u64, execution: Arc<ExecutionRef>, run: Run },
-    Trimmed { number: u64, floor_seq: Seq, base: Option<Bytes> },
-    Deleted { number: u64 },
+    Events {
+        number: u64,
+        execution: Arc<ExecutionRef>,
+        run: Run,
+    },
+    Trimmed {
+        number: u64,
+        floor_seq: Seq,
+        base: Option<Bytes>,
+    },
+    Deleted {
+        number: u64,
+    },
+    /// Something of an execution of which nothing can be said, because what the archive has of it is damaged.
+    Unknown {
+        number: u64,
+    },
 }
 
 /// The events of one append, which stand behind each other in their commit.
@@ -81,8 +95,8 @@ pub(super) struct Place {
     pub(super) bytes: Option<Bytes>,
 }
 
-/// The name of an execution, and what is hidden of it.
-pub(super) type Name = (Arc<ExecutionRef>, Visibility);
+/// The name of an execution, if it has events in here, and what is hidden of it.
+pub(super) type Name = (Option<Arc<ExecutionRef>>, Visibility);
 
 /// Changes whenever something leaves the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,11 +167,7 @@ impl Unsealed {
 
     /// Whether an unsealed trim or deletion hides this event. It may be one that no head tells of yet.
     pub(super) fn hides(&self, number: u64, seq: Seq) -> bool {
-        match self.visibility(number) {
-            Visibility::AsArchived => false,
-            Visibility::Deleted => true,
-            Visibility::Floor(floor_seq) => seq < floor_seq,
-        }
+        self.visibility(number).hides(seq)
     }
 
     /// Whether an unsealed deletion hides an execution. It may be one that no head tells of yet.
@@ -171,15 +181,11 @@ impl Unsealed {
     }
 
     /// Looks up the names of executions and what is hidden of them, if nothing has left the index since
-    /// `epoch`. An execution that is not in here has no name.
-    pub(super) fn names(
-        &self,
-        epoch: Epoch,
-        numbers: impl Iterator<Item = u64>,
-    ) -> Option<Vec<Option<Name>>> {
+    /// `epoch`.
+    pub(super) fn names(&self, epoch: Epoch, numbers: impl Iterator<Item = u64>) -> Option<Vec<Name>> {
         let index = self.read();
-        (index.epoch() == epoch)
-            .then(|| numbers.map(|number| Some((index.name(number)?, index.visibility(number)))).collect())
+        let name = |number| (index.name(number), index.visibility(number));
+        (index.epoch() == epoch).then(|| numbers.map(name).collect())
     }
 
     pub(super) fn epoch(&self) -> Epoch {

@@ -194,6 +194,30 @@ fn fields_that_no_writer_writes_are_refused() {
     assert!(matches!(found, Err(RecordError::Body(_))), "{found:?}");
 }
 
+/// Damage before the checksum was made, or a forger, once got a head through whose numbers overflowed.
+#[test]
+fn a_head_whose_numbers_cannot_be_is_refused_although_its_checksum_is_right() {
+    let changes: [fn(&mut crate::Head); 10] = [
+        |head| head.number = 0,
+        |head| head.number = u64::MAX,
+        |head| head.tail_seq = u64::MAX,
+        |head| head.tail_position = u64::MAX,
+        |head| head.stored_bytes = u64::MAX,
+        |head| head.floor_seq = 0,
+        |head| head.floor_seq = head.tail_seq + 2,
+        |head| head.producers[0].span.first_seq = 0,
+        |head| head.producers[0].span.last_seq = head.tail_seq + 1,
+        |head| head.producers[0].span.last_position = head.tail_position + 1,
+    ];
+    for (index, change) in changes.into_iter().enumerate() {
+        let mut wrong = head();
+        change(&mut wrong);
+        let mut frame = Vec::new();
+        encode_head(&mut frame, &wrong);
+        assert!(matches!(decode_head(&frame), Err(RecordError::Body(_))), "change {index} was accepted");
+    }
+}
+
 proptest! {
     #[test]
     fn arbitrary_bytes_are_no_record_and_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {

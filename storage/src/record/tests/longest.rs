@@ -7,8 +7,8 @@ use super::super::*;
 use super::samples::{DIGEST, creation, encoded, event, head};
 use crate::limits::{
     APPEND_BYTES_MAX, CUSTOM_TYPE_BYTES_MAX, EXECUTION_ID_BYTES_MAX, HEAD_ERROR_BYTES_MAX,
-    HEAD_TEXT_BYTES_MAX, LABEL_KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX, PRODUCER_ID_BYTES_MAX,
-    PRODUCERS_MAX, RECORD_BODY_BYTES_MAX, RULE_STATE_BYTES_MAX,
+    HEAD_TEXT_BYTES_MAX, LABEL_KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX, NUMBERING_MAX,
+    PRODUCER_ID_BYTES_MAX, PRODUCERS_MAX, RECORD_BODY_BYTES_MAX, RULE_STATE_BYTES_MAX,
 };
 use crate::{
     BatchSpan, Creation, ExecutionId, ExecutionRef, Head, HeadChange, Lease, Phase, Producer, ProducerState,
@@ -89,21 +89,20 @@ fn the_largest_creation_and_the_head_it_grows_into_are_written_and_read_again() 
     let frame = encoded(&Record::Create(creation.clone()));
     assert_eq!(Record::decode(&frame), Ok((Record::Create(creation.clone()), frame.len())));
 
-    let Creation { number, id, log_id, digest, labels } = creation;
-    let span = BatchSpan {
-        first_seq: u64::MAX,
-        last_seq: u64::MAX,
-        last_position: u64::MAX,
-        record_time_ns: u64::MAX,
-    };
+    let Creation { id, log_id, digest, labels, .. } = creation;
+    let highest = NUMBERING_MAX - 1;
+    let span =
+        BatchSpan { first_seq: highest, last_seq: highest, last_position: highest, record_time_ns: u64::MAX };
     let state = |index| ProducerState { producer: longest_producer(index), digest: DIGEST, span };
     let long: Arc<str> = Arc::from(text(HEAD_TEXT_BYTES_MAX));
     let head = Head {
-        number,
+        number: highest,
         execution: Arc::new(ExecutionRef { id, log_id, labels }),
         create_digest: digest,
-        tail_seq: u64::MAX,
-        stored_bytes: u64::MAX,
+        floor_seq: highest,
+        tail_seq: highest,
+        tail_position: highest,
+        stored_bytes: highest,
         session_id: long.clone(),
         agent_id: long.clone(),
         display_name: long,

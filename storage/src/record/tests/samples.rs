@@ -6,6 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::super::*;
+use crate::limits::NUMBERING_MAX;
 use crate::{
     BatchSpan, Creation, ExecutionId, ExecutionRef, Head, HeadChange, Lease, LogId, Phase, Producer,
     ProducerState,
@@ -239,6 +240,18 @@ pub(super) fn any_head() -> impl Strategy<Value = Head> {
     (any_creation(), phase(), numbers, texts, lists, options).prop_map(
         |(creation, phase, numbers, texts, (rule_state, producers), (end_time_ns, lease))| {
             let [floor_seq, tail_seq, tail_position, create_time_ns, update_time_ns, stored_bytes] = numbers;
+            let [tail_seq, tail_position, stored_bytes] =
+                [tail_seq, tail_position, stored_bytes].map(|number| number % NUMBERING_MAX);
+            let floor_seq = 1 + floor_seq % (tail_seq + 1);
+            let creation = Creation { number: creation.number % (NUMBERING_MAX - 1) + 1, ..creation };
+            let sent = |mut state: ProducerState| {
+                state.span.last_seq = 1 + state.span.last_seq % tail_seq;
+                state.span.first_seq = 1 + state.span.first_seq % state.span.last_seq;
+                state.span.last_position %= tail_position + 1;
+                state
+            };
+            let producers = if tail_seq == 0 { Vec::new() } else { producers };
+            let producers = producers.into_iter().map(sent).collect();
             let [session_id, agent_id, display_name, error] = texts.map(Arc::from);
             Head {
                 phase,

@@ -100,7 +100,7 @@ fn the_checks_are_made_in_the_promised_order() {
 fn a_rule_state_that_does_not_change_is_not_written() {
     assert_eq!(admit(&head(), &append(None), &Fixed(Ok(vec![1]))), write(None));
     let long = admit(&head(), &append(None), &Fixed(Ok(vec![0; 65])));
-    assert_eq!(long, Err(WriteError::TooLarge { what: "bytes of a rule state", limit: 64, actual: 65 }));
+    assert_eq!(long, Err(WriteError::TooLarge { what: Limit::RuleStateBytes, limit: 64, actual: 65 }));
 }
 
 #[test]
@@ -147,14 +147,14 @@ fn whatever_is_too_large_or_missing_is_refused() {
     let with = |events| admit(&head(), &AppendRequest { events, ..append(None) }, &NoRules);
     assert!(matches!(with(vec![]), Err(WriteError::Rejected(reject)) if reject.field == "events"));
     let too_many = with(vec![event(); APPEND_EVENTS_MAX + 1]);
-    assert!(matches!(too_many, Err(WriteError::TooLarge { what: "events of an append", .. })));
+    assert!(matches!(too_many, Err(WriteError::TooLarge { what: Limit::AppendEvents, .. })));
     let payload = Bytes::from(vec![0; APPEND_BYTES_MAX]);
     assert!(with(vec![NewEvent { payload: payload.clone(), ..NewEvent::default() }]).is_ok());
     let too_long = with(vec![NewEvent { payload, ..NewEvent::default() }, event()]);
-    assert!(matches!(too_long, Err(WriteError::TooLarge { what: "bytes of an append", .. })));
+    assert!(matches!(too_long, Err(WriteError::TooLarge { what: Limit::AppendBytes, .. })));
     let custom_type = Some("x".repeat(CUSTOM_TYPE_BYTES_MAX + 1).into());
     let custom = with(vec![NewEvent { custom_type, ..event() }]);
-    assert!(matches!(custom, Err(WriteError::TooLarge { what: "bytes of a custom type", .. })));
+    assert!(matches!(custom, Err(WriteError::TooLarge { what: Limit::CustomTypeBytes, .. })));
     let changed = |change| with(vec![NewEvent { head_change: Some(Box::new(change)), ..event() }]);
     let name = Some("x".repeat(HEAD_TEXT_BYTES_MAX + 1));
     assert!(changed(HeadChange { display_name: name, ..HeadChange::default() }).is_err());
@@ -168,7 +168,7 @@ fn long_texts_in_heads_count_as_bytes_of_the_append() {
     let event = NewEvent { head_change: Some(Box::new(change)), ..NewEvent::default() };
     let events = vec![event; APPEND_BYTES_MAX / HEAD_ERROR_BYTES_MAX + 1];
     let refused = admit(&head(), &AppendRequest { events, ..append(None) }, &NoRules);
-    assert!(matches!(refused, Err(WriteError::TooLarge { what: "bytes of an append", .. })));
+    assert!(matches!(refused, Err(WriteError::TooLarge { what: Limit::AppendBytes, .. })));
 }
 
 fn creation(digest: u128) -> CreateRequest {

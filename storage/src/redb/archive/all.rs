@@ -6,8 +6,7 @@ use std::sync::Arc;
 use redb::ReadableDatabase;
 
 use super::super::error::EngineError;
-use super::cache::Shared;
-use super::generation::{Generation, Placed, generation_from};
+use super::generation::{Generation, GenerationSpan, Placed, generation_at};
 use super::read::PageFill;
 use super::{Archive, meta_in};
 use crate::{ExecutionRef, PageSize, Position, Seq, StoredEvent};
@@ -21,6 +20,19 @@ pub(crate) enum Visibility {
     Deleted,
     /// Events below this seq were trimmed.
     Floor(Seq),
+    /// What is stored of it is damaged: what there is of it, nobody can say.
+    Unknown,
+}
+
+impl Visibility {
+    /// Whether it hides the event with this seq.
+    pub(crate) fn hides(self, seq: Seq) -> bool {
+        match self {
+            Self::AsArchived | Self::Unknown => false,
+            Self::Deleted => true,
+            Self::Floor(floor_seq) => seq < floor_seq,
+        }
+    }
 }
 
 /// Tells the [`Visibility`] of an execution by its number.
@@ -48,11 +60,8 @@ impl<'a> Veil<'a> {
 
     fn hides(&mut self, placed: &Placed) -> bool {
         let overlay = self.overlay;
-        match self.known.entry(placed.number).or_insert_with_key(|number| overlay(*number)) {
-            Visibility::AsArchived => false,
-            Visibility::Deleted => true,
-            Visibility::Floor(floor_seq) => placed.event.seq < *floor_seq,
-        }
+        let visibility = self.known.entry(placed.number).or_insert_with_key(|number| overlay(*number));
+        visibility.hides(placed.event.seq)
     }
 }
 
@@ -68,12 +77,18 @@ impl Archive {
         let mut through = after;
         loop {
             let removals = self.removals();
-            let shared = match self.generation_after(through, removals)? {
-                Ok(shared) => shared,
-                Err(sealed_position) => {
+            let span = match self.generation_after(through)? {
+                After::Events(span) => span,
+                After::Nothing { last_position } => {
+                    through = last_position;
+                    continue;
+                }
+                After::End { sealed_position } => {
                     return Ok(AllArchived { events: Vec::new(), through: through.max(sealed_position) });
                 }
             };
+            let load = || Generation::load(&self.db, span);
+            let shared = self.generations.get(span.first_position, removals, load)?;
             let page = page_of(&shared, through, size, overlay)?;
             // A removal that moved from memory into the archive meanwhile is in neither of what was
             // looked at: look again.
@@ -87,19 +102,27 @@ impl Archive {
         }
     }
 
-    /// The first generation that goes on after a position, or else the last sealed position.
-    fn generation_after(
-        &self,
-        after: Position,
-        removals: u64,
-    ) -> Result<Result<Shared<'_, Generation>, Position>, EngineError> {
+    fn generation_after(&self, after: Position) -> Result<After, EngineError> {
         let txn = self.db.begin_read()?;
-        let Some(span) = generation_from(&txn, after.saturating_add(1))? else {
-            return Ok(Err(meta_in(&txn)?.sealed_position));
-        };
-        drop(txn);
-        self.generations.get(span.first_position, removals, || Generation::load(&self.db, span)).map(Ok)
+        Ok(match generation_at(&txn, after.saturating_add(1))? {
+            Some((span, row)) if row.raw_bytes == 0 => After::Nothing { last_position: span.last_position },
+            Some((span, _)) => After::Events(span),
+            None => After::End { sealed_position: meta_in(&txn)?.sealed_position },
+        })
     }
+}
+
+/// What comes after a position.
+enum After {
+    /// A generation that holds events.
+    Events(GenerationSpan),
+    /// A generation of whose events none is left.
+    Nothing {
+        last_position: Position,
+    },
+    End {
+        sealed_position: Position,
+    },
 }
 
 fn page_of(

@@ -7,8 +7,8 @@ use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase};
 
 use super::super::error::EngineError;
 use super::change::Change;
-use super::fold::pieces;
 use super::heads::HeadTables;
+use super::pages::pieces;
 use super::schema::BASES;
 use super::value::BasePart;
 use crate::limits::RECORD_BODY_BYTES_MAX;

@@ -6,6 +6,7 @@ use redb::ReadableTable;
 use super::super::error::EngineError;
 use super::pages;
 use super::schema::Tables;
+use super::value::GenerationRow;
 use crate::{Position, Seq};
 
 /// A change. Repeating one has no further effect. The order of the variants is the order in which
@@ -36,8 +37,8 @@ pub(super) enum Change {
     ChunkPart { number: u64, first_seq: Seq, part: u32, value: Vec<u8> },
     /// Removes one piece of a long block.
     RemoveChunkPart { number: u64, first_seq: Seq, part: u32 },
-    /// Removes a chunk and its place; a generation that is empty then goes as well.
-    RemoveChunk { generation: Position, number: u64, first_seq: Seq },
+    /// Removes a chunk and its place, and takes its bytes from those of the generation.
+    RemoveChunk { generation: Position, number: u64, first_seq: Seq, raw_bytes: u32 },
     /// Stores a generation.
     Generation { first_position: Position, value: Vec<u8> },
     /// Forgets what was remembered of one execution.
@@ -50,9 +51,10 @@ impl Change {
     pub(super) fn cost(&self, previous: Option<&Self>) -> usize {
         let value_bytes = self.value_bytes();
         let alone = match self {
-            // A second table is touched, at the right edge when a chunk comes, anywhere when it goes.
+            // A second table is touched, at the right edge when a chunk comes, anywhere when it goes;
+            // then also the row of the generation.
             Self::Chunk { .. } => pages::scattered(value_bytes) + pages::footprint(self.key_bytes(), 0),
-            Self::RemoveChunk { .. } => 2 * pages::scattered(0),
+            Self::RemoveChunk { .. } => 3 * pages::scattered(0),
             _ => pages::scattered(value_bytes),
         };
         let Some(entries) = previous.and_then(|previous| self.entries_after(previous)) else { return alone };
@@ -150,8 +152,8 @@ impl Change {
                 let placed = mark(&mut tables.generation_chunks, place, 24, true)?;
                 Ok(placed + put(&mut tables.chunks, (*number, *first_seq), 16, Some(value))?)
             }
-            Self::RemoveChunk { generation, number, first_seq } => {
-                remove_chunk(tables, *generation, *number, *first_seq)
+            Self::RemoveChunk { generation, number, first_seq, raw_bytes } => {
+                remove_chunk(tables, (*generation, *number, *first_seq), *raw_bytes)
             }
             Self::Generation { first_position, value } => {
                 put(&mut tables.generations, *first_position, key_bytes, Some(value))
@@ -162,18 +164,25 @@ impl Change {
 
 fn remove_chunk(
     tables: &mut Tables<'_>,
-    generation: Position,
-    number: u64,
-    first_seq: Seq,
+    place: (Position, u64, Seq),
+    raw_bytes: u32,
 ) -> Result<i64, EngineError> {
-    let place = (generation, number, first_seq);
+    let (generation, number, first_seq) = place;
     let mut change = mark(&mut tables.generation_chunks, place, 24, false)?;
-    change += put(&mut tables.chunks, (number, first_seq), 16, None)?;
-    let all = (generation, 0, 0)..=(generation, u64::MAX, u64::MAX);
-    if tables.generation_chunks.range(all)?.next().is_none() {
-        change += put(&mut tables.generations, generation, 8, None)?;
+    // Not if it was removed before: its bytes are counted once.
+    if change != 0 {
+        change += shrink(tables, generation, raw_bytes)?;
     }
-    Ok(change)
+    Ok(change + put(&mut tables.chunks, (number, first_seq), 16, None)?)
+}
+
+/// Takes the bytes of a chunk from those of its generation, if that has a row: it gets one when its sealing
+/// ends. A damaged row is left to its readers, who are told; freeing must not stop for it.
+fn shrink(tables: &mut Tables<'_>, generation: Position, raw_bytes: u32) -> Result<i64, EngineError> {
+    let row = tables.generations.get(generation)?.map(|row| GenerationRow::decode(generation, row.value()));
+    let Some(Ok(row)) = row else { return Ok(0) };
+    let left = GenerationRow { raw_bytes: row.raw_bytes.saturating_sub(raw_bytes.into()), ..row };
+    put(&mut tables.generations, generation, 8, Some(&left.encode(generation)))
 }
 
 fn put<'k, K: redb::Key + 'static>(

@@ -34,7 +34,8 @@ pub(super) fn clean(db: &Database, units: &mut Units<'_>) -> Result<bool, SealEr
             }
             Err(error) => return Err(error),
         }
-        from = number + 1;
+        let Some(next) = number.checked_add(1) else { break };
+        from = next;
     }
     units.flush()?;
     Ok(false)
@@ -85,26 +86,26 @@ fn removable_chunks(
             break;
         }
         let generation = generation_of(&txn, &header)?;
-        push_remove_chunk(&mut changes, &parts, generation, number, header.first_seq)?;
+        push_remove_chunk(&mut changes, &parts, (generation, number, header.first_seq), header.raw_bytes)?;
         next_seq = header.first_seq + 1;
     }
     Ok((next_seq != from_seq).then_some((changes, next_seq)))
 }
 
-/// The changes that remove a chunk with all its parts.
+/// The changes that remove a chunk with all its parts. `raw_bytes` are taken from those of its generation.
 pub(super) fn push_remove_chunk(
     changes: &mut Vec<Change>,
     parts: &ReadOnlyTable<(u64, u64, u32), &'static [u8]>,
-    generation: Position,
-    number: u64,
-    first_seq: Seq,
+    place: (Position, u64, Seq),
+    raw_bytes: u32,
 ) -> Result<(), EngineError> {
+    let (generation, number, first_seq) = place;
     for row in parts.range((number, first_seq, 0)..=(number, first_seq, u32::MAX))? {
         let (.., part) = row?.0.value();
         changes.push(Change::RemoveChunkPart { number, first_seq, part });
     }
     // The chunk goes last: as long as it is there, its parts are found again.
-    changes.push(Change::RemoveChunk { generation, number, first_seq });
+    changes.push(Change::RemoveChunk { generation, number, first_seq, raw_bytes });
     Ok(())
 }
 

@@ -85,9 +85,15 @@ impl<'t> Cutter<'t> {
     /// For an execution whose head is this before the first record.
     pub(super) fn new(head: &Head, scratch: &'t mut Scratch) -> Self {
         let own = |state: &crate::ProducerState| OwnMark::new(&state.producer);
+        let marks = head.producers.iter().map(own).collect();
+        Self { marks, ..Self::without_head(head.number, scratch) }
+    }
+
+    /// For an execution whose head is damaged: its chunks know of no producers before the first record.
+    pub(super) fn without_head(number: u64, scratch: &'t mut Scratch) -> Self {
         Self {
-            number: head.number,
-            marks: head.producers.iter().map(own).collect(),
+            number,
+            marks: Vec::new(),
             raw: Vec::new(),
             pending: Vec::new(),
             guess: CHUNK_RAW_BYTES_MAX,
@@ -162,10 +168,12 @@ impl<'t> Cutter<'t> {
     }
 
     fn build(&self, header: Header, attempt: Attempt) -> CutChunk {
+        let value_bytes_max = attempt.value_bytes();
         let block = attempt.block.unwrap_or_else(|| self.raw[..attempt.raw_bytes].to_vec());
         let marks = self.marks.iter().map(OwnMark::borrow).collect();
         if header.parts == 0 {
             let value = Chunk { header, marks, block: &block }.encode();
+            debug_assert!(value.len() <= value_bytes_max, "what is around a block has an upper bound");
             CutChunk { header, value, parted_block: None }
         } else {
             let value = Chunk { header, marks, block: &[] }.encode();
@@ -205,15 +213,22 @@ impl<'t> Cutter<'t> {
         let length = compress_into_with_table(raw, &mut scratch.block, &mut scratch.table)
             .expect("the buffer has the maximum output size");
         let block = (length < raw_bytes).then(|| scratch.block[..length].to_vec());
-        Attempt { records, raw_bytes, block, around: self.around() }
+        Attempt { records, raw_bytes, block, around: self.around(records) }
     }
 
-    /// An upper bound of the bytes around a block: the frame, the fixed fields, the marks.
-    fn around(&self) -> usize {
+    /// An upper bound of the bytes around the block of so many records: the frame, the fixed fields, the
+    /// marks of the producers that are known and of those whose first append is among the records.
+    fn around(&self, records: usize) -> usize {
         const FIXED_FIELDS_BYTES: usize = 7 * 9 + 3 * 5 + 2 + 5;
         const MARK_NUMBERS_BYTES: usize = 9 + 9 + 2;
-        let known = self.marks.iter().map(|mark| mark.id.len() + MARK_NUMBERS_BYTES).sum::<usize>();
-        FRAME_BYTES + FIXED_FIELDS_BYTES + known
+        let mut ids: Vec<&str> = self.marks.iter().map(|mark| &*mark.id).collect();
+        for mark in self.pending[..records].iter().filter_map(|record| record.mark.as_ref()) {
+            if !ids.contains(&&*mark.id) {
+                ids.push(&mark.id);
+            }
+        }
+        let marks: usize = ids.iter().map(|id| id.len() + MARK_NUMBERS_BYTES).sum();
+        FRAME_BYTES + FIXED_FIELDS_BYTES + marks
     }
 }
 
@@ -388,6 +403,42 @@ mod tests {
         let marks = Chunk::decode((7, 4), &cut.value).expect("just encoded").marks;
         let marks: Vec<_> = marks.iter().map(|mark| (mark.id, mark.seq)).collect();
         assert_eq!(marks, [("p1", 1), ("p2", 0), ("p0", 1)]);
+    }
+
+    /// The bound once left out producers whose first append is in the chunk, so that its value could pass
+    /// its pages.
+    #[test]
+    fn the_marks_of_new_producers_count_as_bytes_of_the_value() {
+        let frames: Vec<Vec<u8>> = (0..60_u64)
+            .map(|index| {
+                let producer = Producer { id: format!("{index:0128}").into(), epoch: 1, seq: 0 };
+                let stamp = Some(ProducerStamp { producer, digest: 5 });
+                let batch = Some(BatchStart { events: 1, producer: stamp, rule_state: None });
+                let (seq, position) = (index + 1, index + 1);
+                let record = EventRecord { seq, position, batch, payload: b"x", ..plain() };
+                let mut frame = Vec::new();
+                record.encode(&mut frame);
+                frame
+            })
+            .collect();
+        for cut in cut_all(&frames) {
+            let bytes = cut.value.len();
+            assert!(bytes <= pages::LEAF_VALUE_BYTES_MAX || bytes * 100 / pages::room(bytes) > 50, "{bytes}");
+        }
+    }
+
+    fn plain() -> EventRecord<'static> {
+        EventRecord {
+            number: 7,
+            seq: 1,
+            position: 1,
+            record_time_ns: 1,
+            type_tag: 1,
+            custom_type: None,
+            head_change: None,
+            batch: None,
+            payload: b"",
+        }
     }
 
     #[test]

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use super::super::error::EngineError;
 use super::cut::{CutChunk, Cutter, Scratch};
 use super::group::Group;
-use crate::limits::ARCHIVE_VALUE_BYTES_MAX;
 use crate::record::{EventRecord, Record, TrimRecord};
 use crate::{Head, Seq};
 
@@ -49,6 +48,36 @@ pub(super) fn fold<E: From<EngineError>>(
         fold.record(frame)?;
     }
     fold.finish(before.is_none())
+}
+
+/// Cuts the events of a group for which there is no sound head to fold them over.
+pub(super) fn cut_without_head<E: From<EngineError>>(
+    number: u64,
+    group: &Group,
+    commits: &[Bytes],
+    scratch: &mut Scratch,
+    mut sink: impl FnMut(CutChunk) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut cutter = Cutter::without_head(number, scratch);
+    let mut last_seq = None;
+    for frame in group.frames(commits) {
+        let (record, _) = Record::decode(frame).map_err(|error| EngineError::record(number, 0, &error))?;
+        let Record::Event(event) = record else { continue };
+        if last_seq.is_some_and(|last| event.seq != last + 1) {
+            return Err(
+                EngineError::corrupt(number, event.seq, event.position, "another seq stands here").into()
+            );
+        }
+        last_seq = Some(event.seq);
+        while let Some(chunk) = cutter.make_room(frame) {
+            sink(chunk)?;
+        }
+        cutter.push(frame, &event);
+    }
+    while let Some(chunk) = cutter.finish() {
+        sink(chunk)?;
+    }
+    Ok(())
 }
 
 struct Fold<'a, S> {
@@ -152,14 +181,4 @@ impl<S> Fold<'_, S> {
         }
         Ok(Folded { after: self.head, deleted: self.deleted, base: self.base, created })
     }
-}
-
-/// The pieces of something that is too long for one value; at least one.
-pub(super) fn pieces(bytes: &[u8]) -> impl ExactSizeIterator<Item = (u32, &[u8])> {
-    let count = bytes.len().div_ceil(ARCHIVE_VALUE_BYTES_MAX).max(1);
-    (0..count).map(move |part| {
-        let start = part * ARCHIVE_VALUE_BYTES_MAX;
-        let end = bytes.len().min(start + ARCHIVE_VALUE_BYTES_MAX);
-        (part as u32, &bytes[start..end])
-    })
 }

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use redb::{Database, ReadTransaction, ReadableDatabase};
+use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase};
 
 use super::super::error::EngineError;
 use super::chunk::{Chunk, Header};
 use super::heads::HeadTables;
-use super::schema::{EventTables, GENERATION_CHUNKS, GENERATIONS};
+use super::meta_in;
+use super::schema::{EventTables, GARBAGE, GENERATION_CHUNKS, GENERATIONS};
 use super::value::GenerationRow;
 use crate::limits::{CHUNK_RAW_BYTES_MAX, RECORD_BODY_BYTES_MAX, UNSEALED_BYTES_MAX};
 use crate::record::EventRecord;
@@ -20,29 +21,31 @@ use crate::{ExecutionRef, Position, Seq, StoredEvent};
 pub(super) struct GenerationSpan {
     pub(super) first_position: Position,
     pub(super) last_position: Position,
-    raw_bytes: u64,
 }
 
-/// The generation that holds a position, or else the first one after it.
-pub(super) fn generation_from(
+/// The generation that holds a position; `None` above the last sealed one. Generations leave no position
+/// out, also when nothing is left of their events: so a row that cannot be found is damage.
+pub(super) fn generation_at(
     txn: &ReadTransaction,
     position: Position,
-) -> Result<Option<GenerationSpan>, EngineError> {
-    let table = txn.open_table(GENERATIONS)?;
-    let decode = |key: u64, value: &[u8]| {
-        let row = GenerationRow::decode(key, value)
-            .map_err(|error| EngineError::corrupt(0, 0, key, format!("the generation: {error}")))?;
-        let GenerationRow { last_position, raw_bytes } = row;
-        Ok::<_, EngineError>(GenerationSpan { first_position: key, last_position, raw_bytes })
-    };
-    if let Some((key, value)) = table.range(..=position)?.next_back().transpose()? {
-        let span = decode(key.value(), value.value())?;
-        if span.last_position >= position {
-            return Ok(Some(span));
-        }
+) -> Result<Option<(GenerationSpan, GenerationRow)>, EngineError> {
+    if position > meta_in(txn)?.sealed_position {
+        return Ok(None);
     }
-    let next = table.range(position..)?.next().transpose()?;
-    next.map(|(key, value)| decode(key.value(), value.value())).transpose()
+    let missing = || EngineError::corrupt(0, 0, position, "the generation is missing");
+    let table = txn.open_table(GENERATIONS)?;
+    let row = table.range(..=position)?.next_back().transpose()?;
+    let (key, value) = row.ok_or_else(missing)?;
+    let row = decode(key.value(), value.value())?;
+    if row.last_position < position {
+        return Err(missing());
+    }
+    Ok(Some((GenerationSpan { first_position: key.value(), last_position: row.last_position }, row)))
+}
+
+fn decode(first_position: Position, value: &[u8]) -> Result<GenerationRow, EngineError> {
+    GenerationRow::decode(first_position, value)
+        .map_err(|error| EngineError::corrupt(0, 0, first_position, format!("the generation: {error}")))
 }
 
 /// A decompressed generation. Holds no event that was trimmed or deleted when it was loaded.
@@ -79,22 +82,23 @@ impl Generation {
     /// Loads a generation; everything is checked.
     pub(super) fn load(db: &Database, span: GenerationSpan) -> Result<Self, EngineError> {
         let txn = db.begin_read()?;
+        let first = span.first_position;
         let mut loading = Loading {
             tables: EventTables::open(&txn)?,
             heads: HeadTables::open(&txn)?,
+            garbage: txn.open_table(GARBAGE)?,
             known: HashMap::new(),
-            raw_bytes_left: raw_bytes_limit(&span)?,
+            // Of this transaction: since the span was looked up, some chunks may have been freed.
+            raw_bytes_left: raw_bytes(&txn, first)?,
+            unread_chunks: false,
             generation: Self { span, chunks: Vec::new(), places: Vec::new() },
         };
-        let first = span.first_position;
         let all = (first, 0, 0)..=(first, u64::MAX, u64::MAX);
         for row in txn.open_table(GENERATION_CHUNKS)?.range(all)? {
             let (_, number, first_seq) = row?.0.value();
             loading.chunk(number, first_seq)?;
         }
-        let mut generation = loading.generation;
-        generation.places.sort_unstable_by_key(|place| place.position);
-        Ok(generation)
+        loading.finish()
     }
 
     /// The events after a position.
@@ -111,13 +115,16 @@ impl Generation {
     }
 }
 
-/// A generation holds what one sealing was given; a row that says more must not make us allocate it.
-fn raw_bytes_limit(span: &GenerationSpan) -> Result<u64, EngineError> {
-    if span.raw_bytes <= UNSEALED_BYTES_MAX as u64 {
-        return Ok(span.raw_bytes);
+/// The bytes of a generation's chunks. It holds what one sealing was given; a row that says more must not
+/// make us allocate it.
+fn raw_bytes(txn: &ReadTransaction, first_position: Position) -> Result<u64, EngineError> {
+    let wrong = |what: &str| EngineError::corrupt(0, 0, first_position, what);
+    let table = txn.open_table(GENERATIONS)?;
+    let row = table.get(first_position)?.ok_or_else(|| wrong("the generation is missing"))?;
+    match decode(first_position, row.value())?.raw_bytes {
+        bytes if bytes <= UNSEALED_BYTES_MAX as u64 => Ok(bytes),
+        bytes => Err(wrong(&format!("the generation says it has {bytes} bytes"))),
     }
-    let what = format!("the generation says it has {} bytes", span.raw_bytes);
-    Err(EngineError::corrupt(0, 0, span.first_position, what))
 }
 
 const _: () =
@@ -126,23 +133,37 @@ const _: () =
 struct Loading {
     tables: EventTables,
     heads: HeadTables,
+    garbage: ReadOnlyTable<u64, ()>,
     /// Of each execution its name and its floor; `None` if it was deleted.
     known: HashMap<u64, Option<(Arc<ExecutionRef>, Seq)>>,
+    /// Bytes of the chunks that are still to come. The names of chunks have no checksum of their own; that
+    /// none is missing is told by this number, which has one.
     raw_bytes_left: u64,
+    /// Whether the bytes of some chunk could not be counted.
+    unread_chunks: bool,
     generation: Generation,
 }
 
 impl Loading {
     fn chunk(&mut self, number: u64, first_seq: Seq) -> Result<(), EngineError> {
-        let Some((execution, floor_seq)) = self.execution(number)? else { return Ok(()) };
         let row = self.tables.chunks.get((number, first_seq))?;
         let row = row.ok_or_else(|| EngineError::corrupt(number, first_seq, 0, "the chunk is missing"))?;
-        let chunk = Chunk::decode((number, first_seq), row.value())?;
+        let execution = self.execution(number)?;
+        let chunk = match (Chunk::decode((number, first_seq), row.value()), &execution) {
+            (Ok(chunk), _) => chunk,
+            (Err(error), Some(_)) => return Err(error),
+            // It is damaged and cannot be freed, but nobody misses it.
+            (Err(_), None) => {
+                self.unread_chunks = true;
+                return Ok(());
+            }
+        };
         let header = chunk.header;
-        if header.last_seq < floor_seq {
-            return Ok(());
-        }
         self.check(&header)?;
+        let Some((execution, floor_seq)) = execution.filter(|(_, floor_seq)| *floor_seq <= header.last_seq)
+        else {
+            return Ok(());
+        };
         let raw = self.tables.expand(&chunk)?;
         let index = u32::try_from(self.generation.chunks.len()).expect("a generation is at most 128 MiB");
         for event in header.events(&raw) {
@@ -169,11 +190,30 @@ impl Loading {
         Ok(())
     }
 
+    fn finish(self) -> Result<Generation, EngineError> {
+        let Self { mut generation, raw_bytes_left, unread_chunks, .. } = self;
+        let wrong = |position, what: &str| Err(EngineError::corrupt(0, 0, position, what));
+        if raw_bytes_left > 0 && !unread_chunks {
+            let what = format!("{raw_bytes_left} bytes of the generation are missing");
+            return wrong(generation.span.first_position, &what);
+        }
+        generation.places.sort_unstable_by_key(|place| place.position);
+        let twice = generation.places.windows(2).find(|pair| pair[0].position == pair[1].position);
+        match twice {
+            Some(pair) => wrong(pair[0].position, "two events have this position"),
+            None => Ok(generation),
+        }
+    }
+
     fn execution(&mut self, number: u64) -> Result<Option<(Arc<ExecutionRef>, Seq)>, EngineError> {
         if let Some(known) = self.known.get(&number) {
             return Ok(known.clone());
         }
         let head = self.heads.head(number)?;
+        // A deleted execution is among the garbage as long as it has chunks.
+        if head.is_none() && self.garbage.get(number)?.is_none() {
+            return Err(EngineError::corrupt(number, 0, 0, "the head is missing"));
+        }
         let known = head.map(|head| (head.execution.clone(), head.floor_seq));
         self.known.insert(number, known.clone());
         Ok(known)

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::super::error::EngineError;
 use super::seal::SealInput;
 use super::value::Meta;
+use crate::limits::NUMBERING_MAX;
 use crate::record::Record;
 use crate::{Position, Seq};
 
@@ -17,6 +18,8 @@ pub(super) type Groups = BTreeMap<u64, Group>;
 #[derive(Debug, Default)]
 pub(super) struct Group {
     items: Vec<Item>,
+    /// Whether the first of them is its creation.
+    pub(super) created: bool,
     /// Whether the last of them is a deletion.
     pub(super) deleted: bool,
     /// The highest floor a trim among them sets; 0 if there is none.
@@ -105,6 +108,7 @@ impl Grouping {
             Record::Trim(trim) => trim.number,
         };
         let group = self.groups.entry(number).or_default();
+        group.created |= group.items.is_empty() && matches!(record, Record::Create(_));
         if group.deleted {
             return Err(corrupt(number, self.next_position, "a record follows a deletion"));
         }
@@ -118,7 +122,7 @@ impl Grouping {
     }
 
     fn take_number(&mut self, number: u64) -> Result<u64, EngineError> {
-        if number < self.next_number || number == u64::MAX {
+        if number < self.next_number || number >= NUMBERING_MAX {
             return Err(corrupt(number, self.next_position, "the number was given before"));
         }
         self.next_number = number + 1;

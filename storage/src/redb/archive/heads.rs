@@ -72,13 +72,34 @@ fn wrong(number: u64, error: &RecordError) -> EngineError {
     EngineError::corrupt(number, 0, 0, format!("the head: {error}"))
 }
 
-/// The heads of these executions at `sealed_row`, in one transaction.
-pub(super) fn heads(
-    db: &Database,
-    numbers: impl Iterator<Item = u64>,
-) -> Result<Vec<Option<Head>>, EngineError> {
+/// The head at `sealed_row`, if there is one; or what is wrong with it.
+pub(super) type Found = Result<Option<Head>, Box<Corruption>>;
+
+/// The heads of these executions, in one transaction.
+pub(super) fn heads(db: &Database, numbers: impl Iterator<Item = u64>) -> Result<Vec<Found>, EngineError> {
     let tables = HeadTables::open(&db.begin_read()?)?;
-    numbers.map(|number| tables.head(number)).collect()
+    let head = |number| match tables.head(number) {
+        Ok(head) => Ok(Ok(head)),
+        Err(EngineError::Corrupt(corruption)) => Ok(Err(corruption)),
+        Err(error) => Err(error),
+    };
+    numbers.map(head).collect()
+}
+
+/// The id of an execution of which only the number is known. If its head does not tell, all ids are looked
+/// through, which is slow.
+pub(super) fn id_of(db: &Database, number: u64) -> Result<Option<ExecutionId>, EngineError> {
+    let txn = db.begin_read()?;
+    if let Ok(Some(head)) = HeadTables::open(&txn)?.head(number) {
+        return Ok(Some(head.execution.id.clone()));
+    }
+    for row in txn.open_table(IDS)?.range::<&str>(..)? {
+        let (id, row) = row?;
+        if IdRow::decode(row.value()).is_ok_and(|row| row.number == number) {
+            return Ok(ExecutionId::parse(id.value()).ok());
+        }
+    }
+    Ok(None)
 }
 
 /// Whether an id ever belonged to an execution.

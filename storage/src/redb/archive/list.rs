@@ -90,7 +90,7 @@ pub(super) fn list(db: &Database, query: &ListQuery) -> Result<Candidates, Engin
         // A leap that ran out of looks has examined everything above where it stands, not itself.
         let (number, agreed) = number;
         if !agreed {
-            found.examined_through = number + 1;
+            found.examined_through = number.saturating_add(1);
             break;
         }
         found.examined_through = number;

@@ -153,7 +153,12 @@ impl Archive {
 
     /// The head of an execution; `None` if it is not there or was deleted.
     pub(crate) fn head(&self, number: u64) -> Result<Option<Head>, EngineError> {
-        Ok(heads::heads(&self.db, std::iter::once(number))?.pop().flatten())
+        heads::HeadTables::open(&self.db.begin_read()?)?.head(number)
+    }
+
+    /// The id of an execution, also if its head is damaged: then this is slow.
+    pub(crate) fn id_of(&self, number: u64) -> Result<Option<ExecutionId>, EngineError> {
+        heads::id_of(&self.db, number)
     }
 
     /// The archived events of an execution after a cursor: contiguous, never below the archived floor,
@@ -194,6 +199,12 @@ impl Archive {
     /// are the caller's to merge.
     pub(crate) fn list_candidates(&self, query: &ListQuery) -> Result<Candidates, EngineError> {
         list::list(&self.db, query)
+    }
+
+    /// The database, for a test that damages it.
+    #[cfg(test)]
+    pub(crate) fn database(&self) -> &Database {
+        &self.db
     }
 
     fn units<'a>(&'a self, gate: Gate<'a>) -> Result<Units<'a>, EngineError> {

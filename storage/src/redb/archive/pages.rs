@@ -1,5 +1,7 @@
 //! How redb lays values out in pages, as far as the size of a value should follow from it.
 
+use crate::limits::ARCHIVE_VALUE_BYTES_MAX;
+
 /// The page size of redb.
 const PAGE_BYTES: usize = 4096;
 /// What redb needs of a page for itself, key and offsets included, with some room.
@@ -36,6 +38,16 @@ pub(super) fn footprint(key_bytes: usize, value_bytes: usize) -> usize {
 /// commit: its own pages, and the leaf it is put into or beside.
 pub(super) fn scattered(value_bytes: usize) -> usize {
     if value_bytes <= LEAF_VALUE_BYTES_MAX { PAGE_BYTES } else { PAGE_BYTES + own_pages(value_bytes) }
+}
+
+/// The pieces of something that is too long for one value; at least one.
+pub(super) fn pieces(bytes: &[u8]) -> impl ExactSizeIterator<Item = (u32, &[u8])> {
+    let count = bytes.len().div_ceil(ARCHIVE_VALUE_BYTES_MAX).max(1);
+    (0..count).map(move |part| {
+        let start = part * ARCHIVE_VALUE_BYTES_MAX;
+        let end = bytes.len().min(start + ARCHIVE_VALUE_BYTES_MAX);
+        (part as u32, &bytes[start..end])
+    })
 }
 
 fn own_pages(value_bytes: usize) -> usize {

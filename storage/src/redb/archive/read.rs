@@ -39,8 +39,7 @@ impl PageFill {
 }
 
 /// The archived events after a cursor, at least one if there is one; fewer than fit do not mean that
-/// there are no more. Starts at the floor if the
-/// cursor is below it.
+/// there are no more. Starts at the floor if the cursor is below it.
 pub(super) fn read(
     db: &Database,
     number: u64,

@@ -6,17 +6,22 @@
 //! and whoever reads a head reads it there until that last commit: so a head in the archive is
 //! always the head at `sealed_row`. Nothing of an older generation is removed before the last commit.
 //!
+//! An execution whose head is damaged must not stop the sealing of all others: its events are stored as
+//! chunks and nothing else of it is touched, so that whoever wants it is told of the damage, and no
+//! event is lost.
+//!
 //! A sealing that is cut short at any point changes nothing for readers. The next one, of the same
 //! rows or others, first undoes what is left of it.
 
 use bytes::Bytes;
 use redb::Database;
 
-use super::super::error::EngineError;
+use super::super::error::{Corruption, EngineError};
 use super::catalogue::Catalogue;
 use super::cut::{CutChunk, Scratch};
-use super::fold::{Folded, fold, pieces};
+use super::fold::{Folded, cut_without_head, fold};
 use super::group::{Group, Groups, group};
+use super::pages::pieces;
 use super::units::{SealError, Units};
 use super::value::{GenerationRow, Meta};
 use super::{change::Change, chunk, heads, settle};
@@ -39,7 +44,7 @@ pub(crate) struct SealInput {
 }
 
 /// What a sealing did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct SealOutcome {
     /// What the archive says now.
     pub(crate) meta: Meta,
@@ -55,6 +60,8 @@ pub(crate) struct SealOutcome {
     pub(crate) removed: bool,
     /// Whether there is more to free, see `Archive::clean`.
     pub(crate) cleaning_left: bool,
+    /// Executions whose heads were found to be damaged.
+    pub(crate) damaged: Vec<Corruption>,
 }
 
 /// Seals `input` on top of what the archive holds.
@@ -93,10 +100,35 @@ impl Sealing<'_> {
             }
             let heads = heads::heads(self.db, some.iter().map(|(number, _)| *number))?;
             for ((number, group), head) in some.into_iter().zip(heads) {
-                let folded = self.fold_one(number, head.as_ref(), group)?;
-                self.catalogue.add(number, self.input.last_row, head, folded);
+                self.take(number, head, group)?;
             }
         }
+    }
+
+    fn take(&mut self, number: u64, head: heads::Found, group: &Group) -> Result<(), SealError> {
+        // An execution of an older sealing that was not deleted has a head.
+        let lost = matches!(head, Ok(None)) && !group.created && number < self.units.meta.next_number;
+        let head = match head {
+            Err(corruption) => return self.store_without_head(*corruption, group),
+            Ok(_) if lost => {
+                let what = "the head is missing".to_owned();
+                return self.store_without_head(Corruption { number, what, ..Corruption::default() }, group);
+            }
+            Ok(head) => head,
+        };
+        let folded = self.fold_one(number, head.as_ref(), group)?;
+        self.catalogue.add(number, self.input.last_row, head, folded);
+        Ok(())
+    }
+
+    /// Stores the events of an execution whose head is damaged. Nothing of it is trimmed or deleted.
+    fn store_without_head(&mut self, damage: Corruption, group: &Group) -> Result<(), SealError> {
+        let Self { input, units, scratch, outcome, .. } = self;
+        let generation = input.first_position;
+        let mut stored = |chunk: CutChunk| store_chunk(units, outcome, generation, chunk);
+        cut_without_head(damage.number, group, &input.commits, scratch, &mut stored)?;
+        self.outcome.damaged.push(damage);
+        Ok(())
     }
 
     fn fold_one(&mut self, number: u64, head: Option<&Head>, group: &Group) -> Result<Folded, SealError> {
@@ -126,7 +158,8 @@ impl Sealing<'_> {
         self.outcome.removed = self.catalogue.removed;
         self.catalogue.write(&mut self.units)?;
         let first_position = self.input.first_position;
-        let generation = (self.outcome.chunks > 0).then(|| {
+        // Also if nothing of it is left to store: so a generation that cannot be found is damage.
+        let generation = (self.input.last_position >= first_position).then(|| {
             let (last_position, raw_bytes) = (self.input.last_position, self.outcome.raw_bytes);
             let value = GenerationRow { last_position, raw_bytes }.encode(first_position);
             Change::Generation { first_position, value }

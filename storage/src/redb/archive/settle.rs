@@ -41,7 +41,11 @@ fn undo_heads(db: &Database, from: u64) -> Result<Option<(Vec<Change>, u64)>, En
     for _ in 0..ROWS_AT_ONCE {
         let Some(number) = tables.first_before(next)? else { break };
         let Some(before) = tables.before(number)? else { break };
-        let now = tables.newest_head(number)?;
+        // If it is damaged, it may stay listed under what it said; whoever lists it looks at the head too.
+        let now = match tables.newest_head(number) {
+            Err(EngineError::Corrupt(_)) => None,
+            now => now?,
+        };
         push_index_changes(&mut changes, now.as_ref(), before.head.as_ref());
         bases::push_remove_unsealed(&mut changes, &txn, number)?;
         changes.push(Change::Head { number, value: before.head.as_ref().map(head_value) });
@@ -49,7 +53,7 @@ fn undo_heads(db: &Database, from: u64) -> Result<Option<(Vec<Change>, u64)>, En
         changes.push(Change::Id { id: before.id, value });
         // Last of all, so that whatever is cut short before is undone again.
         changes.push(Change::RemoveBefore { number });
-        next = number + 1;
+        next = number.saturating_add(1);
     }
     Ok((next != from).then_some((changes, next)))
 }
@@ -65,8 +69,9 @@ fn remove_chunks(db: &Database, from: Place) -> Result<Option<(Vec<Change>, Plac
     let mut next = from;
     for place in places.range(from..)?.take(ROWS_AT_ONCE) {
         let (generation, number, first_seq) = place?.0.value();
-        push_remove_chunk(&mut changes, &parts, generation, number, first_seq)?;
-        next = (generation, number, first_seq + 1);
+        // A generation that did not end has no row to take bytes from.
+        push_remove_chunk(&mut changes, &parts, (generation, number, first_seq), 0)?;
+        next = (generation, number, first_seq.saturating_add(1));
     }
     Ok((next != from).then_some((changes, next)))
 }

@@ -3,6 +3,7 @@
 
 use bincode::{BorrowDecode, Encode};
 
+use crate::limits::NUMBERING_MAX;
 use crate::record::{Kind, RecordError, decode_head, decode_value, encode_frame, encode_head};
 use crate::{Head, Position};
 
@@ -97,6 +98,10 @@ fn frame(kind: Kind, body: &impl Encode) -> Vec<u8> {
     out
 }
 
+fn impossible() -> RecordError {
+    RecordError::Body("its numbers cannot be right".to_owned())
+}
+
 fn misplaced() -> RecordError {
     RecordError::Body("the value stands under another key".to_owned())
 }
@@ -110,6 +115,10 @@ impl Meta {
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
         let StateBody { sealed_row, sealed_position, next_number, executions, used_bytes } =
             decode_value(Kind::Meta, bytes)?;
+        let highest = sealed_row.max(sealed_position).max(next_number).max(used_bytes);
+        if highest >= NUMBERING_MAX || executions >= next_number {
+            return Err(impossible());
+        }
         Ok(Self { sealed_row, sealed_position, next_number, executions, used_bytes })
     }
 }
@@ -134,8 +143,11 @@ impl GenerationRow {
     pub(super) fn decode(key: Position, bytes: &[u8]) -> Result<Self, RecordError> {
         let GenerationBody { first_position, last_position, raw_bytes } =
             decode_value(Kind::Generation, bytes)?;
-        if first_position != key || last_position < first_position {
+        if first_position != key {
             return Err(misplaced());
+        }
+        if first_position == 0 || !(first_position..NUMBERING_MAX).contains(&last_position) {
+            return Err(impossible());
         }
         Ok(Self { last_position, raw_bytes })
     }
@@ -184,17 +196,18 @@ mod tests {
     proptest! {
         #[test]
         fn small_values_are_decoded_as_they_were_encoded(
-            numbers in any::<[u64; 5]>(),
+            numbers in [1..NUMBERING_MAX, 1..NUMBERING_MAX, 1..NUMBERING_MAX, 0..NUMBERING_MAX, 0..NUMBERING_MAX],
             id in ".{0,50}",
             deleted: bool,
             bytes in proptest::collection::vec(any::<u8>(), 0..300),
         ) {
             let [sealed_row, sealed_position, next_number, executions, used_bytes] = numbers;
+            let executions = executions % next_number;
             let meta = Meta { sealed_row, sealed_position, next_number, executions, used_bytes };
             prop_assert_eq!(Meta::decode(&meta.encode()), Ok(meta));
             let row = IdRow { number: sealed_row, deleted };
             prop_assert_eq!(IdRow::decode(&row.encode()), Ok(row));
-            let row = GenerationRow { last_position: u64::MAX, raw_bytes: sealed_row };
+            let row = GenerationRow { last_position: NUMBERING_MAX - 1, raw_bytes: sealed_row };
             prop_assert_eq!(GenerationRow::decode(sealed_row, &row.encode(sealed_row)), Ok(row));
             let row = BeforeRow { id, head: None };
             prop_assert_eq!(BeforeRow::decode(3, &BeforeRow::encode(3, &row.id, None)), Ok(row));
@@ -202,6 +215,17 @@ mod tests {
             let value = part.encode();
             prop_assert_eq!(BasePart::decode((1, sealed_row, 2), &value), Ok(part));
             prop_assert!(BasePart::decode((1, sealed_row, 1), &value).is_err());
+        }
+
+        #[test]
+        fn a_state_whose_numbers_cannot_be_is_refused(field in 0..5usize, number in NUMBERING_MAX..) {
+            let mut numbers = [3, 3, 3, 2, 3];
+            numbers[field] = number;
+            let [sealed_row, sealed_position, next_number, executions, used_bytes] = numbers;
+            let meta = Meta { sealed_row, sealed_position, next_number, executions, used_bytes };
+            prop_assert!(Meta::decode(&meta.encode()).is_err());
+            let row = GenerationRow { last_position: number, raw_bytes: 1 };
+            prop_assert!(GenerationRow::decode(5, &row.encode(5)).is_err());
         }
 
         #[test]

@@ -4,12 +4,12 @@
 
 use std::fs::OpenOptions;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use redb::Database;
 use rustix::fs::Advice;
 
+use super::super::panics::caught;
 use super::backend::Backend;
 use super::dir::Dir;
 use super::disk::{Place, is_full};
@@ -39,11 +39,10 @@ pub(super) fn open(
         builder.set_cache_size(REDB_CACHE_BYTES).set_check_integrity_on_open(doubt);
         builder.create_with_backend(backend)
     };
-    // There are damages at which redb panics.
-    match catch_unwind(AssertUnwindSafe(open)) {
+    match caught(open) {
         Ok(Ok(database)) => Ok(database),
         Ok(Err(error)) => Err(database_error(dir, name, error.into())),
-        Err(panic) => Err(dir.damaged(format!("{name} cannot be read: {}", message(&*panic)))),
+        Err(panic) => Err(dir.damaged(format!("{name} cannot be read: {panic}"))),
     }
 }
 
@@ -64,9 +63,4 @@ pub(super) fn database_error(dir: &Dir, name: &str, error: redb::Error) -> OpenE
 /// redb's own words for a file that is no database, and for one that ends too soon.
 fn says_damaged(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
-}
-
-fn message(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic")
 }

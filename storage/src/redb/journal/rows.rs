@@ -15,6 +15,7 @@
 //! tells a damaged row before anything of it is decoded.
 
 use super::super::error::EngineError;
+use crate::limits::NUMBERING_MAX;
 
 /// The version of a row.
 const ROW_VERSION: u8 = 1;
@@ -98,6 +99,9 @@ impl<'a> Row<'a> {
         if part >= parts {
             return Err(damaged(number, &format!("is part {part} of {parts}")));
         }
+        if commit >= NUMBERING_MAX {
+            return Err(damaged(number, &format!("says that it is of commit {commit}")));
+        }
         Ok(Self { commit, part, parts, piece })
     }
 }
@@ -146,7 +150,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_was_cut_is_read_back(
-            commit in any::<u64>(),
+            commit in 0..NUMBERING_MAX,
             bytes in proptest::collection::vec(any::<u8>(), 0..30_000),
         ) {
             let mut joined = Vec::new();

@@ -4,6 +4,8 @@ mod support;
 mod basics;
 mod sealing;
 mod faults;
+mod damage;
+mod pages;
 mod pressure;
 mod races;
 mod streams;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
+use super::super::list::{Changed, merge};
 use super::super::slots::State;
 use super::super::unsealed::{Change, NewCommit};
 use super::basics::listed;
@@ -174,6 +175,26 @@ async fn a_list_among_writes_and_seals_shows_what_is_there_throughout_exactly_on
         }
     }
     writer.await.expect("a writer does not panic");
+}
+
+/// A list once showed an execution that had been deleted before it began: the deletion was sealed
+/// between the look at the archive and the look at its slot.
+#[tokio::test]
+async fn an_execution_deleted_before_a_list_began_is_not_shown_whenever_that_is_sealed() {
+    let fixture = Fixture::new();
+    fixture.create("stays").await;
+    fixture.create("goes").await;
+    assert!(fixture.store.seal_now());
+    fixture.store.delete(&id_of("goes")).await.expect("it is there");
+    let query = ListQuery { heads_max: 10, ..ListQuery::default() };
+    let shared = &fixture.store.shared;
+    let changed = Changed::take(shared, &query);
+    let archived = shared.with_files(|files| files.archive.list_candidates(&query)).expect("sound");
+    assert_eq!(archived.heads.len(), 2, "the archive does not know of the deletion yet");
+    assert!(fixture.store.seal_now());
+    let page = merge(shared, &query, changed, archived);
+    let ids: Vec<&str> = page.heads.iter().map(|head| head.execution.id.as_str()).collect();
+    assert_eq!(ids, ["stays"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -78,7 +78,8 @@ impl Index {
                     entry.or_insert(Execution { name: execution, runs }).runs.push_back(run);
                 }
                 Change::Trimmed { number, floor_seq, base } => self.trim(number, floor_seq, base, new.rows.1),
-                Change::Deleted { number } => self.delete(number, new.rows.1),
+                Change::Deleted { number } => self.hide_all(number, new.rows.1, Visibility::Deleted),
+                Change::Unknown { number } => self.hide_all(number, new.rows.1, Visibility::Unknown),
             }
         }
         let (first_position, last_position) = (new.first_position, new.last_position);
@@ -119,9 +120,9 @@ impl Index {
         }
     }
 
-    fn delete(&mut self, number: u64, row: u64) {
+    fn hide_all(&mut self, number: u64, row: u64, visibility: Visibility) {
         self.executions.remove(&number);
-        self.hidden.insert(number, Hidden { row, visibility: Visibility::Deleted, base: None });
+        self.hidden.insert(number, Hidden { row, visibility, base: None });
     }
 
     /// Removes commits up to a row, at most so many. Returns whether there are more.

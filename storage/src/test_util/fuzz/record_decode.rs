@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 
+use crate::limits::RECORD_BODY_BYTES_MAX;
 use crate::record::{EventRecord, FRAME_BYTES, Record, VERSION, decode_head, encode_head};
+use crate::{Applied, BatchApplied, Head};
 
 /// Where the checksum of a frame begins.
 const CHECKSUM_AT: usize = 6;
@@ -67,4 +69,18 @@ fn check_head(bytes: &[u8]) {
     encode_head(&mut again, &head);
     assert_eq!(decode_head(&again).expect("what was encoded decodes"), head);
     assert!(decode_head(&[bytes, &[0]].concat()).is_err(), "a byte behind a head was accepted");
+    go_on(head);
+}
+
+/// What a start and a writer do with a head that was read: the arithmetic on its numbers stays in range.
+fn go_on(mut head: Head) {
+    let (seq, position) = (head.tail_seq + 1, head.tail_position + 1);
+    let batch = BatchApplied { events: u32::MAX, producer: None, rule_state: None };
+    let record_time_ns = head.update_time_ns;
+    let (payload_bytes, change, batch) = (RECORD_BODY_BYTES_MAX, None, Some(batch));
+    head.apply(&Applied { seq, position, record_time_ns, payload_bytes, change, batch });
+    let kept = head.tail_seq + 1 - head.floor_seq;
+    assert!(kept > 0, "the event that was just applied is kept");
+    assert!(head.producers.iter().all(|state| state.span.first_seq - 1 < state.span.last_seq));
+    head.trim(head.tail_seq + 1, u64::MAX);
 }

@@ -133,7 +133,7 @@ fn check_overlay(archive: &Archive, model: &Model) {
         _ => Visibility::Floor(3),
     };
     let shown = |number: u64, seq: Seq| match overlay(number) {
-        Visibility::AsArchived => true,
+        Visibility::AsArchived | Visibility::Unknown => true,
         Visibility::Deleted => false,
         Visibility::Floor(floor_seq) => seq >= floor_seq,
     };

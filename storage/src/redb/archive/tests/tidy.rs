@@ -1,6 +1,6 @@
 //! Nothing may be left in the tables that nothing refers to, and the bytes in use must be right.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use redb::{ReadableDatabase, ReadableTableMetadata};
 
@@ -10,6 +10,7 @@ use super::super::schema::{
     BASES, BEFORE, BY_LABEL, BY_PHASE, BY_SESSION, CHUNK_PARTS, CHUNKS, GARBAGE, GENERATION_CHUNKS,
     GENERATIONS, HEADS, IDS,
 };
+use super::super::value::GenerationRow;
 use super::super::{Archive, pages};
 
 /// Looks at every row; the archive must have been cleaned to the end.
@@ -23,19 +24,21 @@ fn check_chunks(archive: &Archive) {
     let txn = archive.db.begin_read().expect("reads");
     let heads = HeadTables::open(&txn).expect("reads");
     let rows = |table| txn.open_table(table).expect("is there");
-    let (mut places, mut generations) = (BTreeSet::new(), BTreeSet::new());
+    let (mut places, mut generations) = (BTreeMap::new(), BTreeMap::new());
     for row in
         txn.open_table(GENERATION_CHUNKS).expect("is there").range::<(u64, u64, u64)>(..).expect("reads")
     {
         let (generation, number, first_seq) = row.expect("reads").0.value();
-        assert!(places.insert((number, first_seq)), "a chunk is in two generations");
-        generations.insert(generation);
+        let twice = places.insert((number, first_seq), generation);
+        assert!(twice.is_none(), "a chunk is in two generations");
     }
     let mut parts = BTreeSet::new();
     for row in rows(CHUNKS).range::<(u64, u64)>(..).expect("reads") {
         let (key, value) = row.expect("reads");
         let header = Chunk::decode(key.value(), value.value()).expect("sound").header;
-        assert!(places.remove(&key.value()), "chunk {:?} is in no generation", key.value());
+        let generation = places.remove(&key.value());
+        let generation = generation.unwrap_or_else(|| panic!("chunk {:?} is in no generation", key.value()));
+        *generations.entry(generation).or_insert(0) += u64::from(header.raw_bytes);
         let head = heads.head(header.number).expect("sound").expect("a chunk belongs to an execution");
         assert!(header.last_seq >= head.floor_seq && header.last_seq <= head.tail_seq);
         parts.extend((0..header.parts).map(|part| (header.number, header.first_seq, part)));
@@ -45,10 +48,16 @@ fn check_chunks(archive: &Archive) {
         assert!(parts.remove(&row.expect("reads").0.value()), "a part has no chunk");
     }
     assert!(parts.is_empty());
+    let mut next_position = 1;
     for row in txn.open_table(GENERATIONS).expect("is there").range::<u64>(..).expect("reads") {
-        assert!(generations.remove(&row.expect("reads").0.value()), "a generation is empty");
+        let (key, value) = row.expect("reads");
+        let row = GenerationRow::decode(key.value(), value.value()).expect("sound");
+        assert_eq!(key.value(), next_position, "generations leave no position out");
+        next_position = row.last_position + 1;
+        assert_eq!(row.raw_bytes, generations.remove(&key.value()).unwrap_or(0));
     }
     assert!(generations.is_empty());
+    assert_eq!(next_position, archive.meta().sealed_position + 1);
     assert!(txn.open_table(BEFORE).expect("is there").is_empty().expect("reads"));
     assert!(txn.open_table(GARBAGE).expect("is there").is_empty().expect("reads"));
 }

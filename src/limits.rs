@@ -4,9 +4,7 @@
 use std::time::Duration;
 
 pub use tapeline_storage::limits::MIB;
-use tapeline_storage::limits::{
-    COMMIT_BYTES_MAX, CUSTOM_TYPE_BYTES_MAX, LABEL_KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX,
-};
+use tapeline_storage::limits::{COMMIT_BYTES_MAX, CUSTOM_TYPE_BYTES_MAX};
 
 /// Events in one append of a client. More: `BATCH_TOO_LARGE`.
 pub const BATCH_EVENTS_MAX: usize = 1_000;
@@ -83,7 +81,7 @@ pub const SUBSCRIBED_WAIT_MAX: Duration = Duration::from_secs(5);
 /// limit.
 pub const SNAPSHOT_EVENTS_MIN: u64 = 4_096;
 /// Events between two snapshots of a state at most.
-pub const SNAPSHOT_EVENTS_MAX: u64 = 32_768;
+pub const SNAPSHOT_EVENTS_MAX: u64 = 8_192;
 /// Bytes of events after which there is a snapshot though they are few, and half the state at least.
 pub const SNAPSHOT_BYTES_MIN: usize = 4 * MIB;
 /// Bytes of all snapshots. More: the oldest are removed.
@@ -149,12 +147,6 @@ pub const HEARTBEAT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 pub const EVENT_TYPES_MAX: usize = 64;
 /// Longest name in a filter by type, its `*` included, in bytes. Longer: `INVALID_FIELD`.
 pub const EVENT_TYPE_BYTES_MAX: usize = CUSTOM_TYPE_BYTES_MAX;
-/// Labels in a filter. More: `INVALID_FIELD`; no execution has more.
-pub const FILTER_LABELS_MAX: usize = LABELS_MAX;
-/// Longest key of a label in a filter, in bytes. Longer: `INVALID_FIELD`.
-pub const FILTER_LABEL_KEY_BYTES_MAX: usize = LABEL_KEY_BYTES_MAX;
-/// Longest value of a label in a filter, in bytes. Longer: `INVALID_FIELD`.
-pub const FILTER_LABEL_VALUE_BYTES_MAX: usize = LABEL_VALUE_BYTES_MAX;
 
 /// Connections at a time, unless configured. More: they wait in the system's queue.
 pub const CONNECTIONS_MAX_DEFAULT: usize = 16_384;

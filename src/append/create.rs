@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use tapeline_storage::limits::{HEAD_TEXT_BYTES_MAX, LABEL_KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX};
+use tapeline_storage::limits::HEAD_TEXT_BYTES_MAX;
 use tapeline_storage::{CreateRequest, ExecutionId, digest_events};
 
 use super::{AppendError, parse_id};
 use crate::execution::event;
-use crate::execution::invalid::{Excess, Invalid};
+use crate::execution::invalid::Invalid;
 use crate::proto::stigmer::agentexecution::AgentExecutionSpec;
 use crate::proto::v1::event::Body;
 use crate::proto::v1::{CreateExecutionRequest, ExecutionCreated};
@@ -24,7 +24,7 @@ pub(super) fn parse(request: CreateExecutionRequest) -> Result<CreateRequest, Ap
         "" => generate_id("ex")?,
         id => parse_id("execution_id", id)?,
     };
-    check_labels(&request.labels)?;
+    Invalid::check_labels(&request.labels)?;
     let texts = [
         ("session_id", &request.session_id),
         ("agent_id", &request.agent_id),
@@ -48,7 +48,7 @@ pub(super) fn from_bodies(execution: ExecutionId, bodies: Vec<Body>) -> Result<C
         Some(Body::Created(created)) => created.labels.clone(),
         _ => BTreeMap::new(),
     };
-    check_labels(&labels)?;
+    Invalid::check_labels(&labels)?;
     let events = event::internal_batch(bodies)?;
     Ok(CreateRequest { execution, digest: digest_events(&events), labels, events })
 }
@@ -74,18 +74,6 @@ fn write_into_spec(
         return Err(Invalid::field(field, format!("the spec names another one: {place:?}")));
     }
     *place = value;
-    Ok(())
-}
-
-fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), Invalid> {
-    if let Some(excess) = Excess::over(LABELS_MAX, labels.len()) {
-        let description = format!("there are {}, the limit is {LABELS_MAX}", labels.len());
-        return Err(Invalid::Field { field: "labels".into(), description, excess: Some(excess) });
-    }
-    for (key, value) in labels {
-        Invalid::check_length("labels.key", key, 1, LABEL_KEY_BYTES_MAX)?;
-        Invalid::check_length("labels.value", value, 0, LABEL_VALUE_BYTES_MAX)?;
-    }
     Ok(())
 }
 

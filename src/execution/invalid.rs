@@ -1,6 +1,10 @@
 //! Why a request is refused before it reaches the store. It names the field and, where a limit is
 //! passed, both numbers; what it says is for the one who sent the request.
 
+use std::collections::BTreeMap;
+
+use tapeline_storage::limits::{LABEL_KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX};
+
 /// A request that breaks a rule; nothing of it was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
@@ -57,6 +61,19 @@ impl Invalid {
     /// A field whose number, length or count passes a limit.
     pub fn beyond(field: impl Into<String>, description: impl Into<String>, excess: Excess) -> Self {
         Self::Field { field: field.into(), description: description.into(), excess: Some(excess) }
+    }
+
+    /// Labels of an execution, or of a filter for executions: no execution has others.
+    pub fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), Self> {
+        if let Some(excess) = Excess::over(LABELS_MAX, labels.len()) {
+            let description = format!("there are {}, the limit is {LABELS_MAX}", labels.len());
+            return Err(Self::beyond("labels", description, excess));
+        }
+        for (key, value) in labels {
+            Self::check_length("labels.key", key, 1, LABEL_KEY_BYTES_MAX)?;
+            Self::check_length("labels.value", value, 0, LABEL_VALUE_BYTES_MAX)?;
+        }
+        Ok(())
     }
 
     /// A text that must have `length_min` to `length_max` bytes.

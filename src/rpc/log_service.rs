@@ -14,7 +14,8 @@ use super::codec::Frame;
 use super::convert;
 use super::page_token::{Scope, page_size};
 use super::status::{invalid_field, log_replaced, of_append, of_read, of_watch, store_replaced};
-use crate::append::{self, AppendStream, Appender};
+use crate::append::{self, AppendError, AppendStream, Appender};
+use crate::execution::invalid::Invalid;
 use crate::execution::{frame, phase};
 use crate::limits::{
     LIST_BYTES_MAX, LIST_PAGE_DEFAULT, LIST_PAGE_MAX, READ_BYTES_MAX, READ_EVENTS_DEFAULT, READ_EVENTS_MAX,
@@ -230,6 +231,7 @@ fn list_query(request: wire::ListExecutionsRequest) -> Result<ListQuery, Status>
             Some(known.ok_or_else(|| invalid_field("phase", "it is not a phase"))?)
         }
     };
+    Invalid::check_labels(&labels).map_err(AppendError::from)?;
     let session_id = Some(session_id).filter(|session| !session.is_empty());
     let mut query = ListQuery { heads_max, before_number: None, phase, session_id, labels };
     query.before_number = Scope::of_executions(&query).decode(&page_token)?;

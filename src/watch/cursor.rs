@@ -11,10 +11,7 @@ use super::error::WatchError;
 use crate::execution::filter::TypeFilter;
 use crate::execution::invalid::{Excess, Invalid};
 use crate::execution::time::NS_PER_S;
-use crate::limits::{
-    FILTER_LABEL_KEY_BYTES_MAX, FILTER_LABEL_VALUE_BYTES_MAX, FILTER_LABELS_MAX, HEARTBEAT_DEFAULT,
-    HEARTBEAT_MAX, HEARTBEAT_MIN,
-};
+use crate::limits::{HEARTBEAT_DEFAULT, HEARTBEAT_MAX, HEARTBEAT_MIN};
 use crate::proto::v1::watch_request::{OnTrimmed as WireOnTrimmed, Start as WireStart};
 use crate::proto::v1::{WatchAllRequest, WatchRequest};
 
@@ -100,7 +97,7 @@ impl TryFrom<WatchAllRequest> for WatchAllPlan {
         if request.live && request.after_position != 0 {
             return Err(WatchError::invalid("after_position", "it must be 0 when live is set"));
         }
-        check_labels(&request.labels)?;
+        Invalid::check_labels(&request.labels)?;
         Ok(Self {
             after_position: (!request.live).then_some(request.after_position),
             store_id: non_empty(request.store_id),
@@ -148,18 +145,6 @@ fn parse_heartbeat(interval: Option<prost_types::Duration>) -> Result<Duration, 
     }
 }
 
-fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), Invalid> {
-    if let Some(excess) = Excess::over(FILTER_LABELS_MAX, labels.len()) {
-        let description = format!("there are {}, the limit is {FILTER_LABELS_MAX}", labels.len());
-        return Err(Invalid::beyond("labels", description, excess));
-    }
-    for (key, value) in labels {
-        Invalid::check_length("labels.key", key, 1, FILTER_LABEL_KEY_BYTES_MAX)?;
-        Invalid::check_length(&format!("labels[{key}]"), value, 0, FILTER_LABEL_VALUE_BYTES_MAX)?;
-    }
-    Ok(())
-}
-
 fn non_empty(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
@@ -181,6 +166,8 @@ impl Start {
 
 #[cfg(test)]
 mod tests {
+    use tapeline_storage::limits::{LABEL_VALUE_BYTES_MAX, LABELS_MAX};
+
     use super::*;
 
     fn request() -> WatchRequest {
@@ -246,9 +233,9 @@ mod tests {
             all(WatchAllRequest { live: true, after_position: 1, ..Default::default() }),
             "after_position"
         );
-        let labels = [("k".into(), "v".repeat(FILTER_LABEL_VALUE_BYTES_MAX + 1))].into();
-        assert_eq!(all(WatchAllRequest { labels, ..Default::default() }), "labels[k]");
-        let labels = (0..=FILTER_LABELS_MAX).map(|n| (n.to_string(), String::new())).collect();
+        let labels = [("k".into(), "v".repeat(LABEL_VALUE_BYTES_MAX + 1))].into();
+        assert_eq!(all(WatchAllRequest { labels, ..Default::default() }), "labels.value");
+        let labels = (0..=LABELS_MAX).map(|n| (n.to_string(), String::new())).collect();
         assert_eq!(all(WatchAllRequest { labels, ..Default::default() }), "labels");
     }
 

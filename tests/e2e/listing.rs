@@ -55,6 +55,20 @@ async fn a_list_is_newest_first_and_shows_what_matches_all_of_its_filters() {
 }
 
 #[tokio::test]
+async fn a_filter_that_no_execution_can_match_is_refused_before_anything_is_looked_up() {
+    let daemon = Daemon::start();
+    let labels = |count: usize, key: usize, value: usize| -> BTreeMap<String, String> {
+        (0..count).map(|n| (format!("{n:0key$}"), "v".repeat(value))).collect()
+    };
+    for (labels, field) in
+        [(labels(33, 2, 1), "labels"), (labels(1, 64, 1), "labels.key"), (labels(1, 1, 257), "labels.value")]
+    {
+        let request = ListExecutionsRequest { labels, ..Default::default() };
+        assert_eq!(invalid_field(daemon.client().list_executions(request).await), field);
+    }
+}
+
+#[tokio::test]
 async fn what_is_there_all_the_while_appears_once_in_the_pages_whatever_else_comes_and_goes() {
     let daemon = Daemon::start();
     let mut client = daemon.client();

@@ -37,7 +37,7 @@ use view::Views;
 
 pub use fit::{Fitted, TRUNCATED};
 pub use list::ExecutionPage;
-pub use subscribe::StateStream;
+pub use subscribe::{Handed, StateStream};
 
 /// Both controllers of the contract. Cheap to clone.
 #[derive(Clone)]

@@ -3,7 +3,7 @@
 //! always gets. Secrets are included.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt, unfold};
@@ -22,9 +22,21 @@ use crate::watch::{WatchError, Watcher};
 /// error.
 pub type StateStream = BoxStream<'static, Result<Bytes, CallError>>;
 
-/// What a state takes that was handed to the transport: it keeps a copy for the stream, and another that it
-/// looks at until there is room.
-const COPIES: usize = 2;
+/// The bytes of states that were handed to the transport, until it takes them over: whoever writes a state to
+/// the client takes what stands here and keeps it until the bytes are gone.
+#[derive(Clone, Debug, Default)]
+pub struct Handed(Arc<Mutex<Vec<OwnedSemaphorePermit>>>);
+
+impl Handed {
+    /// Everything that was handed since this was called last; it gives room to others when it is dropped.
+    pub fn take(&self) -> Vec<OwnedSemaphorePermit> {
+        std::mem::take(&mut self.handed())
+    }
+
+    fn handed(&self) -> MutexGuard<'_, Vec<OwnedSemaphorePermit>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// One subscriber.
 struct Subscriber {
@@ -35,18 +47,18 @@ struct Subscriber {
     given: Option<Seq>,
     /// The bytes of all subscribers.
     places: Arc<Semaphore>,
-    /// Those of the state it was given last, until it asks for the next.
-    held: Option<OwnedSemaphorePermit>,
+    handed: Handed,
 }
 
 impl Controller {
-    /// Subscribes to an execution. Fails before the first state if there is none, or there are too many
+    /// Subscribes to an execution. The states count as not taken as long as what is handed with them is kept.
+    /// Fails before the first state if there is none, or there are too many
     /// watchers.
     pub async fn subscribe(
         &self,
         id: AgentExecutionId,
         peer: Option<SocketAddr>,
-    ) -> Result<StateStream, CallError> {
+    ) -> Result<(StateStream, Handed), CallError> {
         let execution = parse_id("value", &id.value)?;
         let watcher = self.watches.register(&execution, peer)?;
         // Before anything is promised: an unknown id is an error of the call, not of the stream.
@@ -55,22 +67,23 @@ impl Controller {
         let mut changes = view.changes();
         changes.mark_changed();
         let places = self.subscribed.clone();
-        let subscriber = Subscriber { view, changes, watcher, given: None, places, held: None };
-        Ok(unfold(Some(subscriber), |subscriber| async move {
+        let handed = Handed::default();
+        let subscriber = Subscriber { view, changes, watcher, given: None, places, handed: handed.clone() };
+        let states = unfold(Some(subscriber), |subscriber| async move {
             let mut subscriber = subscriber?;
             match subscriber.next().await {
                 Ok(state) => Some((Ok(state.bytes.clone()), (!state.ended).then_some(subscriber))),
                 Err(error) => Some((Err(error), None)),
             }
         })
-        .boxed())
+        .boxed();
+        Ok((states, handed))
     }
 }
 
 impl Subscriber {
     /// The newest state that was not given yet.
     async fn next(&mut self) -> Result<Arc<Encoded>, CallError> {
-        self.held = None;
         loop {
             // The view's task says how it ended, so this only happens if it could not even do that.
             if self.changes.changed().await.is_err() {
@@ -83,7 +96,7 @@ impl Subscriber {
             match self.view.newer_than(self.given).await? {
                 Look::Same(seq) => self.watcher.was_given(seq),
                 Look::New(encoded) => {
-                    self.hold(encoded.bytes.len() * COPIES).await?;
+                    self.hold(encoded.bytes.len()).await?;
                     self.given = Some(encoded.changed_seq);
                     self.watcher.was_given(encoded.seq);
                     return Ok(encoded);
@@ -97,10 +110,10 @@ impl Subscriber {
         let bytes = u32::try_from(bytes.min(SUBSCRIBED_BYTES_MAX)).unwrap_or(u32::MAX);
         let room = self.places.clone().acquire_many_owned(bytes);
         // The semaphore is never closed.
-        self.held = match timeout(SUBSCRIBED_WAIT_MAX, room).await {
-            Ok(held) => held.ok(),
+        match timeout(SUBSCRIBED_WAIT_MAX, room).await {
+            Ok(held) => self.handed.handed().extend(held.ok()),
             Err(_) => return Err(WatchError::TooMuchWaits { limit: SUBSCRIBED_BYTES_MAX }),
-        };
+        }
         Ok(())
     }
 }

@@ -17,6 +17,7 @@ use crate::proto::stigmer::agentexecution::agent_execution_query_controller_serv
 use crate::proto::v1::admin_service_server::AdminServiceServer;
 use crate::proto::v1::execution_log_service_server::ExecutionLogServiceServer;
 use crate::rpc::admin_service::Admin;
+use crate::rpc::handed::KeepsHanded;
 use crate::rpc::log_service::LogService;
 use crate::watch::Watches;
 
@@ -69,11 +70,11 @@ pub(super) fn services(
                 .max_decoding_message_size(REQUEST_BYTES_MAX)
                 .max_encoding_message_size(REQUEST_BYTES_MAX),
         )
-        .add_service(
+        .add_service(KeepsHanded(
             AgentExecutionQueryControllerServer::new(controller.clone())
                 .max_decoding_message_size(REQUEST_BYTES_MAX)
                 .max_encoding_message_size(REQUEST_BYTES_MAX),
-        );
+        ));
     (with_reflection(routes).prepare(), Health(reporter))
 }
 

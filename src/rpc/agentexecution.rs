@@ -78,9 +78,13 @@ impl AgentExecutionQueryController for Controller {
         request: Request<wire::AgentExecutionId>,
     ) -> Result<Response<Self::subscribeStream>, Status> {
         let peer = request.remote_addr();
-        let states = Controller::subscribe(self, request.into_inner(), peer).await.map_err(of_call)?;
+        let (states, handed) =
+            Controller::subscribe(self, request.into_inner(), peer).await.map_err(of_call)?;
         let frames = states.map(|state| state.map(Frame).map_err(of_call));
-        Ok(Response::new(Box::pin(frames)))
+        let mut response = Response::<Self::subscribeStream>::new(Box::pin(frames));
+        // For `handed`, which sees what becomes of the bytes.
+        response.extensions_mut().insert(handed);
+        Ok(response)
     }
 }
 

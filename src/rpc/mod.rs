@@ -7,5 +7,6 @@ mod agentexecution;
 mod convert;
 mod page_token;
 pub mod status;
+pub mod handed;
 pub mod codec;
 mod weight;

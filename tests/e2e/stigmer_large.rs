@@ -1,19 +1,25 @@
 //! Executions whose state is too large for the contract, or would be: what is refused has written nothing, and
 //! such a run can still be listed, ended and deleted.
 
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use prost::Message;
 use tapeline::proto::stigmer::agentexecution as wire;
 use tapeline::proto::stigmer::apiresource::ApiResourceId;
 use tapeline::proto::v1::event::Body;
-use tapeline::proto::v1::{Event, MessageTextAppended};
+use tapeline::proto::v1::{Event, ListWatchersRequest, MessageTextAppended};
 use tonic::Code;
 
 use super::contract::{
-    COMPLETED, Command, FAILED, IN_PROGRESS, clients, created, id_of, message, phase_of, tail, update,
-    update_with,
+    COMPLETED, Command, FAILED, IN_PROGRESS, clients, created, id_of, message, phase_of, subscribe, tail,
+    update, update_with,
 };
 use super::refusal::refused;
 use super::support::append::batch;
-use super::support::daemon::Daemon;
+use super::support::daemon::{Daemon, PATIENCE};
+use super::wire::{greedy_preface, raw_request};
 
 const LIMIT: u64 = 64 << 20;
 
@@ -84,4 +90,46 @@ async fn a_run_whose_state_is_too_large_can_be_listed_ended_and_deleted() {
     let reply = command.delete(ApiResourceId { value: id.clone() }).await.expect("it can go").into_inner();
     assert_eq!((reply.metadata.as_ref().expect("always set").id.as_str(), phase_of(&reply)), (&*id, FAILED));
     refused(query.get(id_of(&id)).await, Code::NotFound, "EXECUTION_NOT_FOUND");
+}
+
+/// What the daemon may take in all: the limit of what subscribers have not taken, and what else it needs.
+const MEMORY_MAX: u64 = (512 + 250) << 20;
+
+/// Their windows are wide open, so the transport takes each state at once and keeps it for them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subscribers_that_never_read_are_held_to_a_bound_however_wide_their_windows_are() {
+    let daemon = Daemon::start();
+    let (mut command, mut query) = clients(&daemon);
+    let id = created(&mut command, "one").await;
+    let long = "x".repeat(3 << 20);
+    command.update_status(update(&id, IN_PROGRESS, &[&long])).await.expect("it is valid");
+    let mut silent = TcpStream::connect(daemon.addr()).expect("it listens");
+    let path = "/ai.stigmer.agentic.agentexecution.v1.AgentExecutionQueryController/subscribe";
+    let message = wire::AgentExecutionId { value: id.clone() }.encode_to_vec();
+    let mut bytes = greedy_preface();
+    (0..400).for_each(|number| bytes.extend(raw_request(2 * number + 1, path, &message)));
+    silent.write_all(&bytes).expect("it is read");
+    // Each of them is given one, or waits for room until it is told that there is none.
+    let watchers = || async {
+        let request = ListWatchersRequest { execution_id: id.clone(), ..Default::default() };
+        daemon.admin().list_watchers(request).await.expect("it is well").into_inner().watchers.len()
+    };
+    let deadline = Instant::now() + PATIENCE;
+    let mut most = 0;
+    loop {
+        let now = watchers().await;
+        most = most.max(now);
+        if most > 200 && now < 200 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{now} of {most} are still there");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(daemon.peak_bytes() < MEMORY_MAX, "{} bytes", daemon.peak_bytes());
+    drop(silent);
+    // Once they are gone there is room again.
+    command.update_status(update(&id, COMPLETED, &[])).await.expect("it is valid");
+    let last = subscribe(&query, &id).await.rest().await.pop().expect("a state");
+    assert_eq!(phase_of(&last), COMPLETED);
+    query.get(id_of(&id)).await.expect("it is well");
 }

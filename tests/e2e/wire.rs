@@ -50,6 +50,17 @@ pub(crate) fn preface() -> Vec<u8> {
     bytes
 }
 
+/// The preface of a client that lets the other side send as much as the protocol allows, on each stream and
+/// in all.
+pub(crate) fn greedy_preface() -> Vec<u8> {
+    const WINDOW_MAX: u32 = (1 << 31) - 1;
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    let initial_window_size = [&[0, 4], &WINDOW_MAX.to_be_bytes()[..]].concat();
+    bytes.extend(h2_frame(4, 0, 0, &initial_window_size));
+    bytes.extend(h2_frame(8, 0, 0, &(WINDOW_MAX - 65_535).to_be_bytes()));
+    bytes
+}
+
 /// A request with this message on a stream of a raw HTTP/2 connection, complete.
 pub(crate) fn raw_request(stream: u32, path: &str, message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).expect("it is short");

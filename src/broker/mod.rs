@@ -11,13 +11,11 @@ mod mailbox;
 mod topics;
 mod inbox;
 
-use std::any::Any;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use tapeline_storage::{CommitHook, ExecutionId, Seq};
+use tapeline_storage::{CommitHook, ExecutionId, Seq, caught};
 use tokio::sync::watch;
 
 pub use mailbox::{Delivery, Subscription};
@@ -54,8 +52,8 @@ impl Broker {
         let telling = failed.clone();
         let run = move || {
             // Nothing of what the panic left behind is used again: the daemon ends.
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| outlet.run(handle))) {
-                telling.send_replace(Some(said_by(&*panic)));
+            if let Err(panic) = caught(|| outlet.run(handle)) {
+                telling.send_replace(Some(panic));
             }
         };
         let thread = std::thread::Builder::new().name("broker".to_owned()).spawn(run)?;
@@ -113,12 +111,6 @@ impl Broker {
     pub(crate) fn start_panicking() -> Self {
         Self::start_with(Arc::default(), |_| panic!("scripted")).expect("a thread is to be had")
     }
-}
-
-/// The words of a panic, if it has any.
-fn said_by(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".to_owned())
 }
 
 impl CommitHook for Broker {

@@ -181,7 +181,8 @@ pub enum WriteError {
     #[error("the disk is full")]
     DiskFull,
     /// The queue in front of the writer was full for as long as the caller may wait, too much is unsealed
-    /// and sealing does not get on, or it was not known yet whether an earlier append of the same stream failed. Nothing was written.
+    /// and sealing does not get on, or it was not known yet whether an earlier append of the same stream
+    /// failed. Nothing was written.
     #[error("the writer is busy")]
     Busy,
     /// The store is closing; the write was not begun.

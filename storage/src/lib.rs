@@ -21,6 +21,7 @@ mod error;
 mod stream;
 mod store;
 mod clock;
+mod panics;
 pub mod record;
 mod redb;
 #[cfg(any(test, feature = "test-util"))]
@@ -32,6 +33,7 @@ pub use error::{Limit, OpenError, ReadError, WriteError};
 pub use event::{HeadChange, Lease, NewEvent, Phase, Producer, StoredEvent};
 pub use head::{Applied, BatchApplied, BatchSpan, Creation, Head, ProducerState};
 pub use id::{ExecutionId, ExecutionIdError, LogId, Position, Seq, StoreId};
+pub use panics::caught;
 pub use redb::{OpenOptions, RedbStore};
 pub use rules::{NoRules, Reject, RuleState, Rules};
 pub use store::{

@@ -2,7 +2,6 @@
 //! No type of redb leaves this module.
 
 mod error;
-mod panics;
 mod files;
 mod format;
 mod journal;

@@ -13,7 +13,6 @@ use super::failure::Failure;
 use super::files::{self, Files};
 use super::format::{FORMAT, FormatError};
 use super::journal::Journal;
-use super::panics::caught;
 use super::queue::{Message, Queue, Shut};
 use super::recover::{Recovered, recover};
 use super::sealer::Sealer;
@@ -22,6 +21,7 @@ use super::signals::Signals;
 use super::store::RedbStore;
 use super::writer::{Next, Writer};
 use crate::limits::{BACK_PRESSURE_BYTES, GENERATION_BYTES_MAX, SEAL_START_BYTES, UNSEALED_BYTES_MAX};
+use crate::panics::caught;
 use crate::{Clock, CommitHook, NoHook, NoRules, OpenError, Rules, StoreId, SystemClock};
 
 /// How to open a [`RedbStore`].

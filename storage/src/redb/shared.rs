@@ -10,11 +10,11 @@ use super::error::EngineError;
 use super::failure::Failure;
 use super::files::{DirGuard, Sidecar, Space};
 use super::journal::Journal;
-use super::panics::caught;
 use super::queue::{Queue, Shut};
 use super::signals::Signals;
 use super::slots::{Slot, Slots, State};
 use super::unsealed::Unsealed;
+use crate::panics::caught;
 use crate::{Clock, CommitHook, ExecutionId, Head, Position, ReadError, Rules, StoreId};
 
 /// The files of an open store.

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use redb::Database;
 use rustix::fs::Advice;
 
-use super::super::panics::caught;
 use super::backend::Backend;
 use super::dir::Dir;
 use super::disk::{Place, is_full};
 use super::space::Space;
 use crate::OpenError;
 use crate::limits::REDB_CACHE_BYTES;
+use crate::panics::caught;
 
 /// Opens a database. With `doubt`, checks every page of it first, which takes time in proportion to it.
 pub(super) fn open(

@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::super::panics::caught;
 use super::super::{OpenOptions, RedbStore};
 use super::support::{Fixture, creation, id_of, produced};
+use crate::panics::caught;
 use crate::test_util::Faults;
 use crate::{EventStore, OpenError, PageSize, ReadError, StoredEvent, TrimRequest};
 

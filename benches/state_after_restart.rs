@@ -6,9 +6,10 @@
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
-use std::io::{BufRead, BufReader};
+mod support;
+
 use std::path::Path;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use tapeline::proto::stigmer::agentexecution::agent_execution_query_controller_client::AgentExecutionQueryControllerClient;
@@ -20,6 +21,8 @@ use tapeline::proto::v1::{
 };
 use tonic::transport::Channel;
 
+use support::{daemon, median};
+
 const RESTARTS: usize = 5;
 const EVENTS: u64 = 100_000;
 const BATCH: u64 = 1_000;
@@ -28,17 +31,6 @@ const TOKENS: u64 = 999;
 const ID: &str = "run";
 /// What the first `get` after a restart may take where there are snapshots, and what the second may take.
 const BOUND: Duration = Duration::from_millis(250);
-
-/// A child process that does not outlive the benchmark.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may be gone already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -92,25 +84,6 @@ async fn timed_get(client: &mut AgentExecutionQueryControllerClient<Channel>) ->
     let status = state.status.expect("always set");
     assert_eq!(status.messages.len() as u64, EVENTS / (TOKENS + 1));
     took
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
-}
-
-fn daemon(dir: &Path) -> (Process, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_tapeline"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--log-level", "warn", "--data-dir"])
-        .arg(dir)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
-    let mut line = String::new();
-    let stdout = child.stdout.take().expect("stdout is piped");
-    BufReader::new(stdout).read_line(&mut line).expect("the ready line is text");
-    let addr = line.split(' ').nth(3).expect("the ready line has an address").to_owned();
-    (Process(child), format!("http://{addr}"))
 }
 
 /// A run as an agent writes it that streams tokens.

@@ -5,8 +5,10 @@
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
+mod support;
+
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -14,23 +16,14 @@ use tapeline::proto::v1::execution_log_service_client::ExecutionLogServiceClient
 use tapeline::proto::v1::{AppendRequest, CreateExecutionRequest, Event, Output, event};
 use tonic::transport::Channel;
 
+use support::{Process, daemon, median};
+
 const RUNS: usize = 5;
 const APPENDS: usize = 4_000;
 const EVENT_BYTES: usize = 4_000;
 const DIFFERENCE_MAX: f64 = 0.10;
 
 type Client = ExecutionLogServiceClient<Channel>;
-
-/// A child process that does not outlive the benchmark.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may be gone already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -50,25 +43,6 @@ async fn main() -> ExitCode {
         difference * 100.0
     );
     if difference.abs() <= DIFFERENCE_MAX { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
-}
-
-fn daemon(dir: &std::path::Path) -> (Process, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_tapeline"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--log-level", "warn", "--data-dir"])
-        .arg(dir)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
-    let mut line = String::new();
-    let stdout = child.stdout.take().expect("stdout is piped");
-    BufReader::new(stdout).read_line(&mut line).expect("the ready line is text");
-    let addr = line.split(' ').nth(3).expect("the ready line has an address").to_owned();
-    (Process(child), format!("http://{addr}"))
 }
 
 /// The median of one append after the other to one execution, which a stopped process may be watching.

@@ -29,6 +29,7 @@
 //! database sees it. A disk that is full as disks are is `free 0`, or `journal write enospc times=1`.
 
 mod script;
+mod meddled;
 pub mod fuzz;
 
 use std::io;
@@ -36,6 +37,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub use meddled::{Meddled, Meddler};
 pub use script::ScriptError;
 use script::{Action, Script};
 

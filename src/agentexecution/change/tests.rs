@@ -2,12 +2,9 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use tapeline_storage::{
-    AllPage, AppendTicket, CreateOutcome, CreateRequest, EventStore, Head, ListPage, ListQuery, OpenOptions,
-    Page, PageSize, Position, ReadError, RedbStore, StoreId, StoreStats, TrimRequest,
-};
+use tapeline_storage::test_util::{Meddled, Meddler};
+use tapeline_storage::{EventStore, OpenOptions, Page, ReadError, RedbStore};
 
 use super::*;
 use crate::agentexecution::TRUNCATED;
@@ -31,23 +28,18 @@ const FAILS: u8 = 2;
 const DAMAGED: u8 = 3;
 
 /// A store that does something wrong if it is told to.
-struct Scripted {
-    inner: RedbStore,
-    fault: AtomicU8,
-}
+type Scripted = Meddled<Wrong>;
 
-impl Scripted {
+#[derive(Debug)]
+struct Wrong(AtomicU8);
+
+impl Wrong {
     fn does(&self, fault: u8) {
-        self.fault.store(fault, Ordering::SeqCst);
-    }
-
-    /// Notes a write.
-    fn writes(&self) {
-        let _ = self.fault.compare_exchange(FAILS_BEHIND_A_WRITE, FAILS, Ordering::SeqCst, Ordering::SeqCst);
+        self.0.store(fault, Ordering::SeqCst);
     }
 
     fn fault(&self, execution: &ExecutionId) -> Result<(), ReadError> {
-        match self.fault.load(Ordering::SeqCst) {
+        match self.0.load(Ordering::SeqCst) {
             FAILS => Err(ReadError::Failed),
             DAMAGED => {
                 let (execution, what) = (Some(execution.clone()), "the checksum is wrong".to_owned());
@@ -58,86 +50,21 @@ impl Scripted {
     }
 }
 
-impl EventStore for Scripted {
-    fn store_id(&self) -> StoreId {
-        self.inner.store_id()
+impl Meddler for Wrong {
+    fn writes(&self) {
+        let _ = self.0.compare_exchange(FAILS_BEHIND_A_WRITE, FAILS, Ordering::SeqCst, Ordering::SeqCst);
     }
 
-    fn create(&self, request: CreateRequest) -> BoxFuture<'_, Result<CreateOutcome, WriteError>> {
-        self.writes();
-        self.inner.create(request)
-    }
-
-    fn submit(
-        &self,
-        request: tapeline_storage::AppendRequest,
-    ) -> BoxFuture<'_, Result<AppendTicket, WriteError>> {
-        self.writes();
-        self.inner.submit(request)
-    }
-
-    fn trim(&self, request: TrimRequest) -> BoxFuture<'_, Result<Seq, WriteError>> {
-        self.inner.trim(request)
-    }
-
-    fn delete(&self, execution: &ExecutionId) -> BoxFuture<'_, Result<(), WriteError>> {
-        self.inner.delete(execution)
-    }
-
-    fn head(&self, execution: &ExecutionId) -> BoxFuture<'_, Result<Arc<Head>, ReadError>> {
-        self.inner.head(execution)
-    }
-
-    fn read(
-        &self,
+    fn read<'a>(
+        &'a self,
         execution: &ExecutionId,
-        after: Seq,
-        page: PageSize,
-    ) -> BoxFuture<'_, Result<Page, ReadError>> {
+        _: Seq,
+        read: BoxFuture<'a, Result<Page, ReadError>>,
+    ) -> BoxFuture<'a, Result<Page, ReadError>> {
         match self.fault(execution) {
-            Ok(()) => self.inner.read(execution, after, page),
+            Ok(()) => read,
             Err(error) => Box::pin(async { Err(error) }),
         }
-    }
-
-    fn read_all(&self, after: Position, page: PageSize) -> BoxFuture<'_, Result<AllPage, ReadError>> {
-        self.inner.read_all(after, page)
-    }
-
-    fn cursor_at_time(
-        &self,
-        execution: &ExecutionId,
-        since_ns: u64,
-    ) -> BoxFuture<'_, Result<Seq, ReadError>> {
-        self.inner.cursor_at_time(execution, since_ns)
-    }
-
-    fn list(&self, query: ListQuery) -> BoxFuture<'_, Result<ListPage, ReadError>> {
-        self.inner.list(query)
-    }
-
-    fn base(&self, execution: &ExecutionId) -> BoxFuture<'_, Result<Option<Bytes>, ReadError>> {
-        self.inner.base(execution)
-    }
-
-    fn tail_position(&self) -> Position {
-        self.inner.tail_position()
-    }
-
-    fn floor_position(&self) -> BoxFuture<'_, Result<Position, ReadError>> {
-        self.inner.floor_position()
-    }
-
-    fn stats(&self) -> StoreStats {
-        self.inner.stats()
-    }
-
-    fn failed(&self) -> BoxFuture<'static, String> {
-        self.inner.failed()
-    }
-
-    fn close(&self) -> BoxFuture<'_, ()> {
-        self.inner.close()
     }
 }
 
@@ -156,7 +83,7 @@ impl World {
         (options.rules, options.hook) = (Arc::new(ExecutionRules), broker.hook());
         let opened = tokio::task::spawn_blocking(|| RedbStore::open(options)).await.expect("no panic");
         let inner = opened.expect("a new store opens");
-        let scripted = Arc::new(Scripted { inner, fault: AtomicU8::new(NOTHING) });
+        let scripted = Arc::new(Scripted { inner, meddler: Wrong(AtomicU8::new(NOTHING)) });
         let store: Arc<dyn EventStore> = scripted.clone();
         let snapshots = Arc::new(Snapshots::open(directory.path().join("snapshots"), store.store_id()));
         let states = States::new(store.clone(), snapshots);
@@ -204,16 +131,16 @@ async fn what_is_written_and_cannot_be_answered_may_have_been_written() {
     let world = World::open().await;
     let id = world.created().await;
     let before = world.tail(&id).await;
-    world.store.does(FAILS_BEHIND_A_WRITE);
+    world.store.meddler.does(FAILS_BEHIND_A_WRITE);
     assert!(is_unknown(world.controller.update_status(update(&id, 2, "a")).await));
     assert_eq!(world.tail(&id).await, before + 2, "a message and the phase");
 
-    world.store.does(FAILS);
+    world.store.meddler.does(FAILS);
     let answer = world.controller.update_status(update(&id, 2, "b")).await.expect_err("nothing can be read");
     assert_eq!(answer, CallError::State(StateError::Read(ReadError::Failed)), "nothing was written");
     assert_eq!(world.tail(&id).await, before + 2);
 
-    world.store.does(FAILS_BEHIND_A_WRITE);
+    world.store.meddler.does(FAILS_BEHIND_A_WRITE);
     assert!(is_unknown(world.controller.create(new_execution("two")).await));
     assert_eq!(world.tail("two").await, 2);
 }
@@ -224,7 +151,7 @@ async fn an_execution_whose_log_is_damaged_is_listed_ended_and_deleted() {
     let id = world.created().await;
     world.controller.update_status(update(&id, 2, "a")).await.expect("it is valid");
     let before = world.tail(&id).await;
-    world.store.does(DAMAGED);
+    world.store.meddler.does(DAMAGED);
     // What is in memory is not read again.
     world.controller.states.forget(&ExecutionId::parse(&id).expect("an id"));
     let damage = world.controller.update_status(update(&id, 2, "b")).await.expect_err("it cannot be read");

@@ -40,7 +40,7 @@ async fn a_damaged_event_ends_the_watch_with_its_seq_and_what_is_before_it_is_gi
     let house = House::open().await;
     house.create("run").await;
     house.append("run", vec![output(b"a"), output(b"b"), output(b"c")]).await;
-    house.store.damage(3);
+    house.store.meddler.damage(3);
     let mut client = house.watch(request("run")).await;
     let mut frames = vec![client.frame().await, client.frame().await];
     let error = client.error().await;

@@ -10,10 +10,10 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use prost::Message;
+use tapeline_storage::test_util::{Meddled, Meddler};
 use tapeline_storage::{
-    AllPage, AppendOutcome, AppendRequest, AppendTicket, CreateOutcome, CreateRequest, EventStore,
-    ExecutionId, Head, HeadChange, ListPage, ListQuery, NewEvent, OpenOptions, Page, PageSize, Phase,
-    Position, ReadError, RedbStore, Seq, StoreId, StoreStats, TrimRequest, WriteError,
+    AppendRequest, CreateRequest, EventStore, ExecutionId, Head, HeadChange, NewEvent, OpenOptions, Page,
+    Phase, ReadError, RedbStore, Seq, TrimRequest,
 };
 
 use crate::broker::{Broker, Topic};
@@ -48,8 +48,8 @@ impl House {
         options.hook = broker.hook();
         let opened =
             tokio::task::spawn_blocking(|| RedbStore::open(options)).await.expect("it does not panic");
-        let store =
-            Arc::new(Scripted { inner: opened.expect("a new store opens"), damaged: AtomicU64::new(0) });
+        let inner = opened.expect("a new store opens");
+        let store = Arc::new(Meddled { inner, meddler: Damage::default() });
         let watches =
             Watches::limited_to(watchers_max, Arc::clone(&store) as Arc<dyn EventStore>, broker.clone());
         Self { store, watches, broker, _directory: directory }
@@ -256,58 +256,29 @@ pub(super) fn seqs(frames: &[Frame]) -> Vec<Seq> {
 }
 
 /// A store that reports one event as damaged if it is told to.
-pub(super) struct Scripted {
-    inner: RedbStore,
-    /// The seq of that event; 0 for none.
-    damaged: AtomicU64,
-}
+pub(super) type Scripted = Meddled<Damage>;
 
-impl Scripted {
+/// The seq of that event; 0 for none.
+#[derive(Debug, Default)]
+pub(super) struct Damage(AtomicU64);
+
+impl Damage {
     pub(super) fn damage(&self, seq: Seq) {
-        self.damaged.store(seq, Ordering::SeqCst);
+        self.0.store(seq, Ordering::SeqCst);
     }
 }
 
-impl EventStore for Scripted {
-    fn store_id(&self) -> StoreId {
-        self.inner.store_id()
-    }
-
-    fn create(&self, request: CreateRequest) -> BoxFuture<'_, Result<CreateOutcome, WriteError>> {
-        self.inner.create(request)
-    }
-
-    fn submit(&self, request: AppendRequest) -> BoxFuture<'_, Result<AppendTicket, WriteError>> {
-        self.inner.submit(request)
-    }
-
-    fn append(&self, request: AppendRequest) -> BoxFuture<'_, Result<AppendOutcome, WriteError>> {
-        self.inner.append(request)
-    }
-
-    fn trim(&self, request: TrimRequest) -> BoxFuture<'_, Result<Seq, WriteError>> {
-        self.inner.trim(request)
-    }
-
-    fn delete(&self, execution: &ExecutionId) -> BoxFuture<'_, Result<(), WriteError>> {
-        self.inner.delete(execution)
-    }
-
-    fn head(&self, execution: &ExecutionId) -> BoxFuture<'_, Result<Arc<Head>, ReadError>> {
-        self.inner.head(execution)
-    }
-
-    fn read(
-        &self,
+impl Meddler for Damage {
+    fn read<'a>(
+        &'a self,
         execution: &ExecutionId,
         after: Seq,
-        page: PageSize,
-    ) -> BoxFuture<'_, Result<Page, ReadError>> {
-        let read = self.inner.read(execution, after, page);
+        read: BoxFuture<'a, Result<Page, ReadError>>,
+    ) -> BoxFuture<'a, Result<Page, ReadError>> {
         let execution = Some(execution.clone());
         Box::pin(async move {
             let mut page = read.await?;
-            let damaged = self.damaged.load(Ordering::SeqCst);
+            let damaged = self.0.load(Ordering::SeqCst);
             if damaged != 0 {
                 page.events.retain(|event| event.seq < damaged);
             }
@@ -317,45 +288,5 @@ impl EventStore for Scripted {
             }
             Ok(page)
         })
-    }
-
-    fn read_all(&self, after: Position, page: PageSize) -> BoxFuture<'_, Result<AllPage, ReadError>> {
-        self.inner.read_all(after, page)
-    }
-
-    fn cursor_at_time(
-        &self,
-        execution: &ExecutionId,
-        since_ns: u64,
-    ) -> BoxFuture<'_, Result<Seq, ReadError>> {
-        self.inner.cursor_at_time(execution, since_ns)
-    }
-
-    fn list(&self, query: ListQuery) -> BoxFuture<'_, Result<ListPage, ReadError>> {
-        self.inner.list(query)
-    }
-
-    fn base(&self, execution: &ExecutionId) -> BoxFuture<'_, Result<Option<Bytes>, ReadError>> {
-        self.inner.base(execution)
-    }
-
-    fn tail_position(&self) -> Position {
-        self.inner.tail_position()
-    }
-
-    fn floor_position(&self) -> BoxFuture<'_, Result<Position, ReadError>> {
-        self.inner.floor_position()
-    }
-
-    fn stats(&self) -> StoreStats {
-        self.inner.stats()
-    }
-
-    fn failed(&self) -> BoxFuture<'static, String> {
-        self.inner.failed()
-    }
-
-    fn close(&self) -> BoxFuture<'_, ()> {
-        self.inner.close()
     }
 }

@@ -11,6 +11,7 @@
 pub mod proto;
 pub mod limits;
 pub mod execution;
+mod shared;
 pub mod append;
 pub mod broker;
 pub mod watch;

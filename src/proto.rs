@@ -13,6 +13,11 @@ pub mod stigmer {
 /// Every `.proto` file and what it imports, encoded, for server reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
+/// The same files, to be looked at.
+pub fn descriptors() -> prost_reflect::DescriptorPool {
+    prost_reflect::DescriptorPool::decode(FILE_DESCRIPTOR_SET).expect("the build wrote these descriptors")
+}
+
 /// The packages, nested as the generated code expects when one names a type of another.
 mod generated {
     #![allow(

@@ -66,6 +66,11 @@ fn within(mut execution: AgentExecution, bytes_max: usize) -> Fitted<AgentExecut
             leave_out(&mut execution, length - bytes_max);
         }
     }
+    truncated(execution)
+}
+
+/// An execution of which something is missing; it says so.
+pub(super) fn truncated(mut execution: AgentExecution) -> Fitted<AgentExecution> {
     let metadata = execution.metadata.get_or_insert_default();
     metadata.annotations.insert(TRUNCATED.to_owned(), "true".to_owned());
     Fitted { reply: execution, truncated: true }

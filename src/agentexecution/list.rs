@@ -55,13 +55,7 @@ impl Controller {
     /// One page of all executions, filtered by phase and tags; secrets are left out.
     pub async fn list(&self, request: ListAgentExecutionsRequest) -> Result<ExecutionPage, CallError> {
         let ListAgentExecutionsRequest { page_size, page_token, phase, tags } = request;
-        let phase = match phase {
-            0 => None,
-            number => Some(
-                phase::from_wire(number)
-                    .ok_or_else(|| Invalid::field("phase", format!("{number} is no phase")))?,
-            ),
-        };
+        let phase = phase::named("phase", phase)?;
         if let Some(excess) = Excess::over(LIST_TAGS_MAX, tags.len()) {
             return Err(Invalid::beyond("tags", "too many", excess).into());
         }

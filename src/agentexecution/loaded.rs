@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tapeline_storage::{ExecutionId, Head, ReadError, Seq, WriteError};
 
 use super::state::{Interest, State, StateError};
-use super::{CallError, Controller, Fitted, TRUNCATED, fit, resource, without_secrets};
+use super::{CallError, Controller, Fitted, fit, resource, without_secrets};
 use crate::append::AppendError;
 use crate::proto::stigmer::agentexecution::AgentExecution;
 
@@ -73,10 +73,7 @@ impl Loaded {
                 if let StateError::Read(damage) = error {
                     tracing::error!(execution = %head.execution.id, %damage, "an execution is shown by its head");
                 }
-                let mut reply = resource::of_head(head);
-                let metadata = reply.metadata.get_or_insert_default();
-                metadata.annotations.insert(TRUNCATED.to_owned(), "true".to_owned());
-                Fitted { reply, truncated: true }
+                fit::truncated(resource::of_head(head))
             }
         }
     }

@@ -16,6 +16,7 @@ use super::{CallError, Controller};
 use crate::append::parse_id;
 use crate::limits::{SUBSCRIBED_BYTES_MAX, SUBSCRIBED_WAIT_MAX};
 use crate::proto::stigmer::agentexecution::AgentExecutionId;
+use crate::shared::Place;
 use crate::watch::{WatchError, Watcher};
 
 /// The states of one execution, each an encoded `AgentExecution`. Ends after the terminal one, or with an
@@ -40,7 +41,7 @@ impl Handed {
 
 /// One subscriber.
 struct Subscriber {
-    view: Arc<View>,
+    view: Arc<Place<View>>,
     changes: Changes,
     watcher: Watcher,
     /// The last change that is in a state it was given.
@@ -52,8 +53,7 @@ struct Subscriber {
 
 impl Controller {
     /// Subscribes to an execution. The states count as not taken as long as what is handed with them is kept.
-    /// Fails before the first state if there is none, or there are too many
-    /// watchers.
+    /// Fails before the first state if there is no such execution, or there are too many watchers.
     pub async fn subscribe(
         &self,
         id: AgentExecutionId,

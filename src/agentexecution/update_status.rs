@@ -41,9 +41,7 @@ impl Change for StatusUpdate {
     fn validate(input: AgentExecutionUpdateStatusInput) -> Result<Self, Invalid> {
         let execution = parse_id("execution_id", &input.execution_id)?;
         let status = input.status.ok_or_else(|| Invalid::field("status", "must be set"))?;
-        if status.phase != 0 && phase::from_wire(status.phase).is_none() {
-            return Err(Invalid::field("status.phase", format!("{} is no phase", status.phase)));
-        }
+        phase::named("status.phase", status.phase)?;
         Ok(Self { execution, status })
     }
 

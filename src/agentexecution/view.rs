@@ -3,9 +3,8 @@
 //! nobody can take is not encoded. The task subscribes at the broker before any subscriber reads the log, so
 //! no change can be missed, and the last one never is. It ends with its last subscriber.
 
-use std::collections::HashMap;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -18,6 +17,7 @@ use super::state::{State, States};
 use super::{CallError, fit, resource};
 use crate::broker::{Broker, Delivery, Subscription, Topic};
 use crate::limits::{ENCODED_INLINE_BYTES_MAX, ENCODING_PAUSE_FACTOR};
+use crate::shared::{Place, SharedByExecution};
 use crate::watch::{WatchError, Watches};
 
 /// A state in its wire form.
@@ -48,8 +48,7 @@ struct Shared {
     states: States,
     broker: Broker,
     watches: Watches,
-    /// Guards the list only; no other lock is taken under it, and no view is dropped.
-    views: Mutex<HashMap<ExecutionId, Weak<View>>>,
+    views: SharedByExecution<View>,
 }
 
 /// A look at one execution, shared by its subscribers.
@@ -60,7 +59,6 @@ pub(super) struct View {
     /// The newest state that somebody took. Held while another is encoded, so that one does it for all.
     newest: tokio::sync::Mutex<Option<Taken>>,
     follower: tokio::task::JoinHandle<()>,
-    views: Weak<Shared>,
 }
 
 /// Changes whenever the execution may have. Some error: nothing will be told any more.
@@ -74,34 +72,23 @@ struct Taken {
 
 impl Views {
     pub(super) fn new(states: States, broker: Broker, watches: Watches) -> Self {
-        Self(Arc::new(Shared { states, broker, watches, views: Mutex::default() }))
+        Self(Arc::new(Shared { states, broker, watches, views: SharedByExecution::default() }))
     }
 
     /// The view of an execution; the first who asks has it made.
-    pub(super) fn of(&self, execution: &ExecutionId) -> Arc<View> {
-        let mut views = self.0.views();
-        if let Some(view) = views.get(execution).and_then(Weak::upgrade) {
-            return view;
-        }
-        let (sender, changes) = watch::channel(None);
-        // Here and not in the task: what is read of the log from now on is read behind it.
-        let subscription = self.0.broker.subscribe(Topic::Execution(execution.clone()));
-        let view = Arc::new(View {
-            execution: execution.clone(),
-            states: self.0.states.clone(),
-            changes,
-            newest: tokio::sync::Mutex::default(),
-            follower: tokio::spawn(follow(self.0.clone(), execution.clone(), subscription, sender)),
-            views: Arc::downgrade(&self.0),
-        });
-        views.insert(execution.clone(), Arc::downgrade(&view));
-        view
-    }
-}
-
-impl Shared {
-    fn views(&self) -> MutexGuard<'_, HashMap<ExecutionId, Weak<View>>> {
-        self.views.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn of(&self, execution: &ExecutionId) -> Arc<Place<View>> {
+        self.0.views.of(execution, || {
+            let (sender, changes) = watch::channel(None);
+            // Here and not in the task: what is read of the log from now on is read behind it.
+            let subscription = self.0.broker.subscribe(Topic::Execution(execution.clone()));
+            View {
+                execution: execution.clone(),
+                states: self.0.states.clone(),
+                changes,
+                newest: tokio::sync::Mutex::default(),
+                follower: tokio::spawn(follow(self.0.clone(), execution.clone(), subscription, sender)),
+            }
+        })
     }
 }
 
@@ -140,12 +127,6 @@ impl View {
 impl Drop for View {
     fn drop(&mut self) {
         self.follower.abort();
-        let Some(shared) = self.views.upgrade() else { return };
-        let mut views = shared.views();
-        // A newer one may stand in its place.
-        if views.get(&self.execution).is_some_and(|view| view.strong_count() == 0) {
-            views.remove(&self.execution);
-        }
     }
 }
 

@@ -3,8 +3,7 @@
 //! back until it is through. What is written is right without all this: each change expects the seq it
 //! was decided on. It must never hold an append back for longer than a bound.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tapeline_storage::{ExecutionId, WriteError};
@@ -13,30 +12,33 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{AppendError, Appender};
 use crate::limits::{APPEND_HELD_BACK_MAX, TURN_WAITERS_MAX};
+use crate::shared::{Place, SharedByExecution};
 
 /// The executions that are being changed. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Turns(Arc<Places>);
+pub(super) struct Turns(SharedByExecution<Meeting>);
 
-/// Guards the list only; no other lock is taken under it, and no place is dropped.
-type Places = Mutex<HashMap<ExecutionId, Weak<Place>>>;
-
-/// Where those who change one execution meet. It goes with the last of them.
+/// Where those who change one execution meet.
 #[derive(Debug)]
-struct Place {
-    execution: ExecutionId,
+struct Meeting {
     turn: Arc<tokio::sync::Mutex<()>>,
     /// Places of those who wait for it, each with a request in memory.
     waiting: Arc<Semaphore>,
     /// Whether appends of clients wait.
     holds_back: watch::Sender<bool>,
-    places: Weak<Places>,
+}
+
+impl Meeting {
+    fn new() -> Self {
+        let waiting = Arc::new(Semaphore::new(TURN_WAITERS_MAX));
+        Self { turn: Arc::default(), waiting, holds_back: watch::Sender::new(false) }
+    }
 }
 
 /// The turn to change an execution; the next one has it when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    place: Arc<Place>,
+    meeting: Arc<Place<Meeting>>,
     _held: OwnedMutexGuard<()>,
 }
 
@@ -52,22 +54,22 @@ impl Turn {
     /// Holds back the appends of clients that are not in the store's queue yet. What is in it goes first,
     /// so the change may have to be decided anew once more, and then nothing overtakes it.
     pub(crate) fn hold_back(&self) {
-        self.place.holds_back.send_replace(true);
+        self.meeting.holds_back.send_replace(true);
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.place.holds_back.send_replace(false);
+        self.meeting.holds_back.send_replace(false);
     }
 }
 
 impl Turns {
     async fn take(&self, execution: &ExecutionId, deadline: Instant) -> Option<Turn> {
-        let place = self.place(execution);
-        let _waiting = place.waiting.clone().try_acquire_owned().ok()?;
-        let held = timeout_at(deadline, place.turn.clone().lock_owned()).await.ok()?;
-        Some(Turn { place, _held: held })
+        let meeting = self.0.of(execution, Meeting::new);
+        let _waiting = meeting.waiting.clone().try_acquire_owned().ok()?;
+        let held = timeout_at(deadline, meeting.turn.clone().lock_owned()).await.ok()?;
+        Some(Turn { meeting, _held: held })
     }
 
     /// Waits while appends to an execution are held back, but not for ever.
@@ -76,48 +78,13 @@ impl Turns {
     }
 
     async fn pass_within(&self, held_back_max: Duration, execution: &ExecutionId) {
-        let Some(place) = self.present(execution) else { return };
-        let mut holds_back = place.holds_back.subscribe();
-        // Whoever waits here must not be what keeps the place.
-        drop(place);
+        let Some(meeting) = self.0.present(execution) else { return };
+        let mut holds_back = meeting.holds_back.subscribe();
+        // Whoever waits here must not be what keeps it.
+        drop(meeting);
         // It does not matter why the wait ends: the turn is over, or it took too long.
         let _ = tokio::time::timeout(held_back_max, holds_back.wait_for(|holds| !holds)).await;
     }
-
-    fn present(&self, execution: &ExecutionId) -> Option<Arc<Place>> {
-        lock(&self.0).get(execution).and_then(Weak::upgrade)
-    }
-
-    fn place(&self, execution: &ExecutionId) -> Arc<Place> {
-        let mut places = lock(&self.0);
-        if let Some(place) = places.get(execution).and_then(Weak::upgrade) {
-            return place;
-        }
-        let place = Arc::new(Place {
-            execution: execution.clone(),
-            turn: Arc::default(),
-            waiting: Arc::new(Semaphore::new(TURN_WAITERS_MAX)),
-            holds_back: watch::Sender::new(false),
-            places: Arc::downgrade(&self.0),
-        });
-        places.insert(execution.clone(), Arc::downgrade(&place));
-        place
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let Some(places) = self.places.upgrade() else { return };
-        let mut places = lock(&places);
-        // A newer one may stand in its place.
-        if places.get(&self.execution).is_some_and(|place| place.strong_count() == 0) {
-            places.remove(&self.execution);
-        }
-    }
-}
-
-fn lock(places: &Places) -> MutexGuard<'_, HashMap<ExecutionId, Weak<Place>>> {
-    places.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -147,7 +114,7 @@ mod tests {
         assert!(!is_ready(second.as_mut()), "two have the turn");
         drop(first);
         drop(second.await);
-        assert!(lock(&turns.0).is_empty());
+        assert!(turns.0.is_empty());
     }
 
     #[tokio::test]
@@ -159,7 +126,7 @@ mod tests {
             assert!(!is_ready(second.as_mut()));
         }
         drop(first);
-        assert!(lock(&turns.0).is_empty());
+        assert!(turns.0.is_empty());
     }
 
     #[tokio::test]
@@ -205,6 +172,6 @@ mod tests {
         let held = turn(&turns).await;
         held.hold_back();
         turns.pass_within(Duration::from_millis(20), &id()).await;
-        assert!(*held.place.holds_back.borrow(), "it was not held back at all");
+        assert!(*held.meeting.holds_back.borrow(), "it was not held back at all");
     }
 }

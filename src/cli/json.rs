@@ -19,12 +19,11 @@ use prost_reflect::{
 use serde_json::{Map, Value};
 
 use super::exit::CliError;
-use crate::proto::FILE_DESCRIPTOR_SET;
+use crate::proto::descriptors;
 use crate::proto::v1::Event;
 use crate::proto::v1::event::Body;
 
-static POOL: LazyLock<DescriptorPool> =
-    LazyLock::new(|| DescriptorPool::decode(FILE_DESCRIPTOR_SET).expect("the build wrote these descriptors"));
+static POOL: LazyLock<DescriptorPool> = LazyLock::new(descriptors);
 
 /// A message as JSON, by its full name, or by its name in the package `tapeline.v1`.
 pub(crate) fn value_of(name: &str, message: &impl Message) -> Value {

@@ -27,6 +27,7 @@ use crate::proto::v1::{
 use weight::{Heap, Weight};
 
 pub use base::BaseError;
+pub(crate) use weight::{HEAP_BYTES, MAP_ENTRY_BYTES};
 
 /// The state of an execution after some event. Secrets are in it as they are in the events.
 ///

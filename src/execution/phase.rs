@@ -2,6 +2,7 @@
 
 use tapeline_storage::Phase;
 
+use super::invalid::Invalid;
 use crate::proto::v1;
 
 /// The phase as the wire says it.
@@ -18,6 +19,14 @@ pub fn to_wire(phase: Phase) -> v1::Phase {
 /// The phase with this number on the wire; `None` for UNSPECIFIED and for numbers that are no phase.
 pub fn from_wire(number: i32) -> Option<Phase> {
     u8::try_from(number).ok().and_then(Phase::from_number)
+}
+
+/// The phase that a field of a request names; `None` for UNSPECIFIED.
+pub fn named(field: &str, number: i32) -> Result<Option<Phase>, Invalid> {
+    match from_wire(number) {
+        None if number != 0 => Err(Invalid::field(field, format!("{number} is no phase"))),
+        phase => Ok(phase),
+    }
 }
 
 /// Its name in errors and logs, as on the wire without the prefix.

@@ -9,21 +9,15 @@ use bytes::Buf;
 use prost::encoding::{WireType, decode_key, decode_varint};
 use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
 
+use crate::execution::fold::{HEAP_BYTES, MAP_ENTRY_BYTES};
 use crate::execution::invalid::Excess;
 use crate::limits::{REQUEST_MEMORY_BYTES_MAX, WEIGHED_BYTES_MIN};
-use crate::proto::FILE_DESCRIPTOR_SET;
+use crate::proto::descriptors;
 
 /// How deep decoders follow messages in messages. Deeper: they fail, so there is nothing more to weigh.
 const DEPTH_MAX: usize = 100;
-/// What an entry of a map takes besides its key and its value.
-const MAP_ENTRY_BYTES: usize = 32;
-/// What a text takes on the heap besides its bytes.
-const HEAP_BYTES: usize = 16;
 
-static SHAPES: LazyLock<Shapes> = LazyLock::new(|| {
-    let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET).expect("the build wrote these descriptors");
-    Shapes::of(&pool)
-});
+static SHAPES: LazyLock<Shapes> = LazyLock::new(|| Shapes::of(&descriptors()));
 
 /// How far a request of this type is beyond what may be decoded, if it is.
 pub(super) fn excess(name: &str, request: &[u8]) -> Option<Excess> {
@@ -181,7 +175,7 @@ mod tests {
 
     #[test]
     fn the_sizes_are_about_those_of_the_compiler() {
-        let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET).expect("the build wrote these descriptors");
+        let pool = descriptors();
         let told = |name: String| {
             message_bytes(&pool.get_message_by_name(&name).expect("it is in proto/"), DEPTH_MAX)
         };

@@ -16,9 +16,9 @@ use crate::proto::stigmer::apiresource::{ApiResourceMetadata, ApiResourceMetadat
 use crate::proto::stigmer::executioncontext::ExecutionValue;
 
 /// What a text takes on the heap besides its bytes.
-const HEAP_BYTES: usize = 16;
+pub(crate) const HEAP_BYTES: usize = 16;
 /// What an entry of a map takes besides its key and its value.
-const MAP_ENTRY_BYTES: usize = 32;
+pub(crate) const MAP_ENTRY_BYTES: usize = 32;
 
 /// A sum that is kept while its parts are exchanged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -134,7 +134,7 @@ fn every_command_that_prints_json_is_in_the_document() {
 
 #[test]
 fn every_enumeration_in_the_document_has_all_of_its_values() {
-    let pool = prost_reflect::DescriptorPool::decode(tapeline::proto::FILE_DESCRIPTOR_SET).unwrap();
+    let pool = tapeline::proto::descriptors();
     for (name, documented) in Document::read().enumerations {
         let names = |values: prost_reflect::EnumDescriptor| -> Vec<String> {
             values.values().map(|value| value.name().to_owned()).collect()
